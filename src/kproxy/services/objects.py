@@ -23,7 +23,7 @@ class Base(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True, gc=F
     """API objects are values: trees without cycles, compared by content."""
 
 
-class ObjectMeta(Base):
+class ObjectMeta(Base, frozen=True):
     name: str
     namespace: str = ""
     uid: str = ""
@@ -34,7 +34,7 @@ class ObjectMeta(Base):
     annotations: dict[str, str] | None = None
 
 
-class ServicePort(Base):
+class ServicePort(Base, frozen=True):
     port: int
     name: str = ""
     protocol: Protocol = "TCP"
@@ -42,15 +42,15 @@ class ServicePort(Base):
     app_protocol: str | None = None
 
 
-class ClientIPConfig(Base):
+class ClientIPConfig(Base, frozen=True):
     timeout_seconds: int | None = None
 
 
-class SessionAffinityConfig(Base):
+class SessionAffinityConfig(Base, frozen=True):
     client_ip: ClientIPConfig | None = msgspec.field(default=None, name="clientIP")
 
 
-class ServiceSpec(Base):
+class ServiceSpec(Base, frozen=True):
     type: str = "ClusterIP"
     cluster_ip: str = msgspec.field(default="", name="clusterIP")
     cluster_ips: list[str] | None = msgspec.field(default=None, name="clusterIPs")
@@ -65,20 +65,20 @@ class ServiceSpec(Base):
     traffic_distribution: str | None = None
 
 
-class LoadBalancerIngress(Base):
+class LoadBalancerIngress(Base, frozen=True):
     ip: str = ""
     ip_mode: str | None = None
 
 
-class LoadBalancerStatus(Base):
+class LoadBalancerStatus(Base, frozen=True):
     ingress: list[LoadBalancerIngress] | None = None
 
 
-class ServiceStatus(Base):
+class ServiceStatus(Base, frozen=True):
     load_balancer: LoadBalancerStatus | None = None
 
 
-class Service(Base):
+class Service(Base, frozen=True):
     """`v1` Service."""
 
     metadata: ObjectMeta
@@ -86,7 +86,7 @@ class Service(Base):
     status: ServiceStatus | None = None
 
 
-class EndpointConditions(Base):
+class EndpointConditions(Base, frozen=True):
     """Nil means ready and serving, and not terminating (KEP-1672)."""
 
     ready: bool | None = None
@@ -94,20 +94,20 @@ class EndpointConditions(Base):
     terminating: bool | None = None
 
 
-class HintedZone(Base):
+class HintedZone(Base, frozen=True):
     name: str
 
 
-class HintedNode(Base):
+class HintedNode(Base, frozen=True):
     name: str
 
 
-class EndpointHints(Base):
+class EndpointHints(Base, frozen=True):
     for_zones: list[HintedZone] | None = None
     for_nodes: list[HintedNode] | None = None
 
 
-class Endpoint(Base):
+class Endpoint(Base, frozen=True):
     addresses: list[str]
     conditions: EndpointConditions | None = None
     node_name: str | None = None
@@ -115,13 +115,13 @@ class Endpoint(Base):
     hints: EndpointHints | None = None
 
 
-class EndpointPort(Base):
+class EndpointPort(Base, frozen=True):
     name: str | None = ""
     port: int | None = None
     protocol: Protocol | None = "TCP"
 
 
-class EndpointSlice(Base):
+class EndpointSlice(Base, frozen=True):
     """`discovery.k8s.io/v1` EndpointSlice."""
 
     metadata: ObjectMeta
@@ -130,28 +130,28 @@ class EndpointSlice(Base):
     ports: list[EndpointPort] | None = None
 
 
-class NodeAddress(Base):
+class NodeAddress(Base, frozen=True):
     type: str
     address: str
 
 
-class NodeStatus(Base):
+class NodeStatus(Base, frozen=True):
     addresses: list[NodeAddress] | None = None
 
 
-class Taint(Base):
+class Taint(Base, frozen=True):
     key: str
     effect: str = ""
     value: str = ""
 
 
-class NodeSpec(Base):
+class NodeSpec(Base, frozen=True):
     pod_cidr: str = msgspec.field(default="", name="podCIDR")
     pod_cidrs: list[str] | None = msgspec.field(default=None, name="podCIDRs")
     taints: list[Taint] | None = None
 
 
-class Node(Base):
+class Node(Base, frozen=True):
     """`v1` Node."""
 
     metadata: ObjectMeta
