@@ -1,0 +1,1 @@
+"""nftables mode: a constant number of rules; every Service, port and endpoint is an element of a map."""

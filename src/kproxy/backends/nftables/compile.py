@@ -1,0 +1,198 @@
+"""From the model to set elements: which records each port of a Service needs in which set.
+
+A record is an element's key bytes followed by its data bytes, as the registers of a rule hold them: each
+field in its own byte order, padded to four bytes.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+from kproxy.backends.nftables.balancers import MAX_ENDPOINTS, Balancer
+from kproxy.backends.nftables.ruleset import Scope
+from kproxy.backends.nftables.sets import SetName
+from kproxy.services.addresses import Address, Network, collapse
+from kproxy.services.model import Endpoint, Policy, ServicePort, Verdict
+from kproxy.services.objects import Protocol
+
+PROTOCOL_NUMBER: dict[Protocol, int] = {"TCP": 6, "UDP": 17, "SCTP": 132}
+
+Compiled: TypeAlias = tuple[tuple[SetName, bytes], ...]
+"""A Service's records, joined, by set. Sets without records are left out; their order is that of `SetName`."""
+
+Slots: TypeAlias = Callable[[SetName, bytes], Sequence[bytes]]
+"""The endpoints that a destination (its key) has now, in the order of their slots; empty when it has none."""
+
+_slot_numbers: list[bytes] = []
+
+
+def slot_numbers(count: int) -> list[bytes]:
+    """The numbers from 0 as keys hold them, at least `count` of them."""
+    _slot_numbers.extend(i.to_bytes(4, sys.byteorder) for i in range(len(_slot_numbers), count))
+    return _slot_numbers
+
+
+def destination_key(address: Address, protocol: Protocol, port: int) -> bytes:
+    """`daddr . l4proto . dport`; for a node port, with the address b"", `l4proto . dport`."""
+    return address + bytes((PROTOCOL_NUMBER[protocol], 0, 0, 0)) + port.to_bytes(2, "big") + b"\0\0"
+
+
+def encode_endpoint(endpoint: Endpoint) -> bytes:
+    """`address . port`."""
+    return endpoint.address + endpoint.port.to_bytes(2, "big") + b"\0\0"
+
+
+def arrange(present: Sequence[bytes], wanted: Sequence[bytes]) -> Sequence[bytes]:
+    """Give each wanted endpoint a slot, so that slots are numbered from 0 and as few as possible change.
+
+    An endpoint that stays keeps its slot; new ones take the slots of those that go; what is left of those is
+    filled from the end. With nothing present the order is that of `wanted`.
+    """
+    if not present:
+        return wanted
+    missing = dict.fromkeys(wanted)
+    slots: list[bytes | None] = []
+    for endpoint in present:
+        if endpoint in missing:
+            del missing[endpoint]
+            slots.append(endpoint)
+        else:
+            slots.append(None)
+    newcomers = iter(missing)
+    holes = []
+    for i, slot in enumerate(slots):
+        if slot is None:
+            slots[i] = next(newcomers, None)
+            if slots[i] is None:
+                holes.append(i)
+    slots.extend(newcomers)
+    for hole in holes:
+        while slots and slots[-1] is None:
+            slots.pop()
+        if hole >= len(slots):
+            break
+        slots[hole] = slots.pop()
+    return [slot for slot in slots if slot is not None]
+
+
+def _no_slots(set_name: SetName, key: bytes) -> Sequence[bytes]:
+    return ()
+
+
+def compile_service(ports: Iterable[ServicePort], slots: Slots = _no_slots, node_ip: Address | None = None) -> Compiled:
+    """Compute all records of a Service in one family.
+
+    Args:
+        ports: the Service's ports
+        slots: where its endpoints are now, so that what stays need not be written
+        node_ip: this node's address, for source ranges that include it
+    """
+    records: dict[SetName, list[bytes]] = {}
+    for port in ports:
+        _Compiler(port, slots, records, node_ip).run()
+    return tuple(
+        (name, b"".join(dict.fromkeys(records[name]) if name in _REPEATED else records[name]))
+        for name in SetName
+        if name in records
+    )
+
+
+_REPEATED = {SetName.CLUSTER_IPS, SetName.EXTERNAL_IPS, SetName.LOCAL_ENDPOINT_IPS}
+"""Sets in which several ports of a Service have the same record."""
+
+_LOCAL_PORTS = {Scope.SERVICE: SetName.SERVICE_LOCAL_PORTS, Scope.NODEPORT: SetName.NODEPORT_LOCAL_PORTS}
+_LOCAL_ENDPOINTS = {
+    Scope.SERVICE: SetName.SERVICE_LOCAL_ENDPOINTS,
+    Scope.NODEPORT: SetName.NODEPORT_LOCAL_ENDPOINTS,
+}
+_LOCAL_POLICY = {Scope.SERVICE: SetName.LOCAL_POLICY_SERVICES, Scope.NODEPORT: SetName.LOCAL_POLICY_NODEPORTS}
+_PORTS = {Scope.SERVICE: SetName.SERVICE_PORTS, Scope.NODEPORT: SetName.NODEPORTS}
+_ENDPOINTS = {Scope.SERVICE: SetName.SERVICE_ENDPOINTS, Scope.NODEPORT: SetName.NODEPORT_ENDPOINTS}
+_REFUSALS = {
+    (Scope.SERVICE, Verdict.REJECT): SetName.REJECTED_SERVICES,
+    (Scope.SERVICE, Verdict.DROP): SetName.DROPPED_SERVICES,
+    (Scope.NODEPORT, Verdict.REJECT): SetName.REJECTED_NODEPORTS,
+    (Scope.NODEPORT, Verdict.DROP): SetName.DROPPED_NODEPORTS,
+}
+
+
+class _Compiler:
+    """The records of one port."""
+
+    def __init__(
+        self, port: ServicePort, slots: Slots, records: dict[SetName, list[bytes]], node_ip: Address | None
+    ) -> None:
+        self.port = port
+        self.node_ip = node_ip
+        self.slots = slots
+        self.records = records
+        self.cluster = sorted([encode_endpoint(e) for e in port.cluster_endpoints])[:MAX_ENDPOINTS]
+        self.local = sorted([encode_endpoint(e) for e in port.local_endpoints])[:MAX_ENDPOINTS]
+
+    def run(self) -> None:
+        port = self.port
+        key = destination_key(port.cluster_ip, port.protocol, port.port)
+        self.add(SetName.CLUSTER_IPS, port.cluster_ip)
+        if port.internal_verdict is Verdict.BALANCE:
+            endpoints = self.local if port.internal_policy is Policy.LOCAL else self.cluster
+            self.balance(_PORTS[Scope.SERVICE], _ENDPOINTS[Scope.SERVICE], key, endpoints)
+        else:
+            self.add(_REFUSALS[Scope.SERVICE, port.internal_verdict], key)
+        for address in port.external_addresses():
+            self.add(SetName.EXTERNAL_IPS, address)
+            self.external(Scope.SERVICE, destination_key(address, port.protocol, port.port))
+        if port.node_port:
+            self.external(Scope.NODEPORT, destination_key(b"", port.protocol, port.node_port))
+        if port.source_ranges:
+            self.firewall()
+        for endpoint in port.reachable_endpoints():
+            if endpoint.local:
+                self.add(SetName.LOCAL_ENDPOINT_IPS, endpoint.address + endpoint.address)
+
+    def add(self, name: SetName, record: bytes) -> None:
+        self.records.setdefault(name, []).append(record)
+
+    def external(self, scope: Scope, key: bytes) -> None:
+        port = self.port
+        if port.external_policy is Policy.LOCAL:
+            if port.has_endpoints:
+                self.add(_LOCAL_POLICY[scope], key)
+                self.balance(_PORTS[scope], _ENDPOINTS[scope], key, self.cluster)
+                self.balance(_LOCAL_PORTS[scope], _LOCAL_ENDPOINTS[scope], key, self.local)
+        else:
+            self.balance(_PORTS[scope], _ENDPOINTS[scope], key, self.cluster, masquerade=True)
+        if port.external_verdict is not Verdict.BALANCE:
+            self.add(_REFUSALS[scope, port.external_verdict], key)
+
+    def balance(
+        self, ports: SetName, map_name: SetName, key: bytes, endpoints: Sequence[bytes], *, masquerade: bool = False
+    ) -> None:
+        if not endpoints:
+            return
+        self.add(ports, key + Balancer(len(endpoints), masquerade).encoded)
+        order = arrange(self.slots(map_name, key), endpoints)
+        numbers = slot_numbers(len(order))
+        self.add(map_name, b"".join([key + number + data for number, data in zip(numbers, order, strict=False)]))
+
+    def firewall(self) -> None:
+        """Only load balancer IPs are fenced; a client of a fenced one must be in one of the ranges.
+
+        A node that has the load balancer IP on an interface of its own reaches it with that very address as
+        the source; where the ranges admit the node, they admit this address too.
+        """
+        port = self.port
+        admitted = list(port.source_ranges)
+        if any(self.node_ip in network for network in port.source_ranges):
+            admitted += [Network(ip, len(ip) * 8) for ip in port.load_balancer_ips]
+        ranges = collapse(admitted)
+        for address in port.load_balancer_ips:
+            key = destination_key(address, port.protocol, port.port)
+            self.add(SetName.FIREWALLED_SERVICES, key)
+            for network in ranges:
+                self.add(SetName.ALLOWED_SOURCES, key + network.address + key + last_address(network))
+
+
+def last_address(network: Network) -> Address:
+    """The highest address of a network."""
+    host_bits = (1 << (len(network.address) * 8 - network.prefix_length)) - 1
+    return (int.from_bytes(network.address, "big") | host_bits).to_bytes(len(network.address), "big")

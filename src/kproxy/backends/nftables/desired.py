@@ -1,0 +1,162 @@
+"""What one family's table should hold, kept up to date one Service at a time."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from kproxy.backends.nftables.balancers import Balancer
+from kproxy.backends.nftables.compile import Compiled, compile_service
+from kproxy.backends.nftables.delta import Delta, differences, split
+from kproxy.backends.nftables.sets import SetName, declaration, declarations
+from kproxy.services.addresses import Address, Family
+from kproxy.services.model import ServiceName, ServicePort
+
+_BALANCED = {
+    SetName.SERVICE_PORTS,
+    SetName.SERVICE_LOCAL_PORTS,
+    SetName.NODEPORTS,
+    SetName.NODEPORT_LOCAL_PORTS,
+}
+"""Maps whose data is the identifier of a balancer."""
+_SHARED = {d.name for d in declarations(Family.IPV4) if d.shared}
+_COUNTED = _SHARED | _BALANCED
+_ENDPOINT_MAPS = {
+    SetName.SERVICE_ENDPOINTS,
+    SetName.SERVICE_LOCAL_ENDPOINTS,
+    SetName.NODEPORT_ENDPOINTS,
+    SetName.NODEPORT_LOCAL_ENDPOINTS,
+}
+
+
+class DesiredTable:
+    """The records that every Service needs, compiled, and what follows from all of them together."""
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+        self.node_ip: Address | None = None
+        self.compiled: dict[ServiceName, Compiled] = {}
+        self._uses: dict[SetName, Counter[bytes]] = {name: Counter() for name in _SHARED}
+        self._balancers: Counter[bytes] = Counter()
+        """How many ports use each balancer, by its encoded identifier."""
+        self._node_port_ips: set[Address] = set()
+        self._adopted: dict[SetName, dict[bytes, list[bytes]]] = {}
+
+    # ------------------------------------------------------------------ changes
+
+    def put(self, name: ServiceName, ports: Sequence[ServicePort], delta: Delta | None) -> None:
+        """Set what a Service needs (nothing, when it has no ports) and add the difference to the delta.
+
+        Without a delta, only `everything` is kept up to date: for loading many Services before a full sync.
+        """
+        old = self.compiled.get(name, ())
+        new = compile_service(ports, self._slots(old), self.node_ip)
+        if new:
+            self.compiled[name] = new
+        else:
+            self.compiled.pop(name, None)
+        for set_name, had, needs in differences(old, new):
+            if delta is None and set_name not in _COUNTED:
+                continue
+            size = declaration(self.family, set_name).layout.record
+            before, after = dict.fromkeys(split(had, size)), dict.fromkeys(split(needs, size))
+            gone = [record for record in before if record not in after]
+            come = [record for record in after if record not in before]
+            self._change(set_name, gone, come, Delta() if delta is None else delta)
+
+    def _change(self, name: SetName, gone: Sequence[bytes], come: Sequence[bytes], delta: Delta) -> None:
+        if name in _SHARED:
+            gone, come = self._count(name, gone, come)
+        elif name in _BALANCED:
+            self._balancers.update(record[-4:] for record in come)
+            self._balancers.subtract(record[-4:] for record in gone)
+        delta.delete(name, gone)
+        delta.add(name, come)
+
+    def _count(
+        self, name: SetName, gone: Iterable[bytes], come: Iterable[bytes]
+    ) -> tuple[Sequence[bytes], Sequence[bytes]]:
+        """Of shared records, those that nobody needs any more, and those that nobody needed before."""
+        uses = self._uses[name]
+        last, first = [], []
+        for record in come:
+            uses[record] += 1
+            if uses[record] == 1:
+                first.append(record)
+        for record in gone:
+            uses[record] -= 1
+            if not uses[record]:
+                del uses[record]
+                last.append(record)
+        return last, first
+
+    def put_node_port_ips(self, addresses: set[Address], delta: Delta) -> None:
+        """Set the node's addresses on which NodePorts answer."""
+        delta.delete(SetName.NODEPORT_IPS, sorted(self._node_port_ips - addresses))
+        delta.add(SetName.NODEPORT_IPS, sorted(addresses - self._node_port_ips))
+        self._node_port_ips = set(addresses)
+
+    # ------------------------------------------------------------------ slots
+
+    def adopt(self, records: dict[SetName, bytes]) -> None:
+        """Learn which endpoint has which slot in the kernel, before the first `put`, so that each keeps it."""
+        self._adopted = {name: self._slots_by_destination(name, records.get(name, b"")) for name in _ENDPOINT_MAPS}
+
+    def forget_adopted(self) -> None:
+        self._adopted = {}
+
+    def _slots(self, old: Compiled) -> "_CurrentSlots":
+        source = self._adopted
+        if not source and old:
+            source = {
+                name: self._slots_by_destination(name, records) for name, records in old if name in _ENDPOINT_MAPS
+            }
+        return _CurrentSlots(source)
+
+    def _slots_by_destination(self, name: SetName, records: bytes) -> dict[bytes, list[bytes]]:
+        """Each destination's endpoints by slot. Records may come in any order, as the kernel hashes them."""
+        layout = declaration(self.family, name).layout
+        destination = layout.key - 4
+        found: dict[bytes, dict[int, bytes]] = {}
+        for record in split(records, layout.record):
+            number = int.from_bytes(record[destination : layout.key], sys.byteorder)
+            found.setdefault(record[:destination], {})[number] = record[layout.key :]
+        return {key: [slots[i] for i in sorted(slots)] for key, slots in found.items()}
+
+    # ------------------------------------------------------------------ the whole
+
+    def balancers(self) -> set[Balancer]:
+        """Every balancer that some port uses."""
+        decoded = (Balancer.decode(encoded) for encoded, uses in self._balancers.items() if uses)
+        return {balancer for balancer in decoded if balancer}
+
+    def everything(self) -> Iterator[tuple[SetName, bytes]]:
+        """All records of all sets but the balancers' own, joined."""
+        by_set: dict[SetName, list[bytes]] = {}
+        for compiled in self.compiled.values():
+            for name, records in compiled:
+                if name not in _SHARED:
+                    by_set.setdefault(name, []).append(records)
+        for name, uses in self._uses.items():
+            by_set[name] = list(uses)
+        by_set[SetName.NODEPORT_IPS] = list(self._node_port_ips)
+        for name, parts in by_set.items():
+            yield name, b"".join(parts)
+
+    def owner(self, name: SetName, key: bytes) -> ServiceName | None:
+        """The Service that needs the element with this key; searches all, for error messages."""
+        size = declaration(self.family, name).layout.record
+        for service, compiled in self.compiled.items():
+            for set_name, records in compiled:
+                if set_name is name and any(record.startswith(key) for record in split(records, size)):
+                    return service
+        return None
+
+
+class _CurrentSlots:
+    """Looks up a destination's present slots."""
+
+    def __init__(self, source: dict[SetName, dict[bytes, list[bytes]]]) -> None:
+        self._source = source
+
+    def __call__(self, name: SetName, key: bytes) -> Sequence[bytes]:
+        return self._source.get(name, {}).get(key, ())

@@ -1,0 +1,170 @@
+"""The sets and maps of our table: what they are keyed by and what they hold."""
+
+import enum
+import functools
+from collections.abc import Sequence
+
+import msgspec
+
+from kproxy.backends.nftables.statements import (
+    ADDRESS,
+    CLASSID,
+    INET_PROTO,
+    INET_SERVICE,
+    MARK,
+    VERDICT,
+    DataType,
+)
+from kproxy.kernel.nftnl.elements import ElementLayout
+from kproxy.kernel.nftnl.protocol import (
+    SET_F_CONCATENATION,
+    SET_F_INTERVAL,
+    SET_F_MAP,
+    VERDICT_DATA_TYPE,
+    SetAttributes,
+)
+from kproxy.services.addresses import Family
+
+
+class SetName(enum.StrEnum):
+    """Every set and map, the ones that change most first: the kernel finds a set by walking their list."""
+
+    SERVICE_ENDPOINTS = "service-endpoints"
+    SERVICE_PORTS = "service-ports"
+    NODEPORT_ENDPOINTS = "nodeport-endpoints"
+    NODEPORTS = "nodeports"
+    SERVICE_LOCAL_ENDPOINTS = "service-local-endpoints"
+    SERVICE_LOCAL_PORTS = "service-local-ports"
+    NODEPORT_LOCAL_ENDPOINTS = "nodeport-local-endpoints"
+    NODEPORT_LOCAL_PORTS = "nodeport-local-ports"
+    LOCAL_POLICY_SERVICES = "local-policy-services"
+    LOCAL_POLICY_NODEPORTS = "local-policy-nodeports"
+    REJECTED_SERVICES = "rejected-services"
+    REJECTED_NODEPORTS = "rejected-nodeports"
+    DROPPED_SERVICES = "dropped-services"
+    DROPPED_NODEPORTS = "dropped-nodeports"
+    CLUSTER_IPS = "cluster-ips"
+    EXTERNAL_IPS = "external-ips"
+    LOCAL_ENDPOINT_IPS = "local-endpoint-ips"
+    FIREWALLED_SERVICES = "firewalled-services"
+    ALLOWED_SOURCES = "allowed-sources"
+    NODEPORT_IPS = "nodeport-ips"
+    BALANCERS = "balancers"
+
+
+class SetDeclaration(msgspec.Struct, frozen=True):
+    """A set or map as both `nft` and the kernel describe it."""
+
+    name: SetName
+    key: tuple[DataType, ...]
+    data: tuple[DataType, ...]
+    comment: str
+    ranges: bool = False
+    """The key's last field is a range."""
+    shared: bool = False
+    """Several Services may need the same element; it stays until the last one lets go."""
+
+    @property
+    def is_verdict_map(self) -> bool:
+        return self.data == (VERDICT,)
+
+    @property
+    def layout(self) -> ElementLayout:
+        return _layout(self)
+
+    @property
+    def fields(self) -> Sequence[int]:
+        """Lengths of the key's fields."""
+        return [type_.length for type_ in self.key]
+
+    @property
+    def attributes(self) -> SetAttributes:
+        flags = SET_F_MAP if self.data else 0
+        if len(self.key) > 1:
+            flags |= SET_F_CONCATENATION
+        if self.ranges:
+            flags |= SET_F_INTERVAL
+        data_type = VERDICT_DATA_TYPE if self.is_verdict_map else _type_number(self.data)
+        return SetAttributes(flags, _type_number(self.key), _length(self.key), data_type, _length(self.data))
+
+    @property
+    def userdata(self) -> bytes:
+        """Byte orders and comment, for `nft` (libnftnl's enum nftnl_udata_set_types)."""
+        key_byte_order, data_byte_order, comment, host_endian = 0, 1, 7, 1
+        order = bytes((4,)) + host_endian.to_bytes(4, "little")
+        encoded = b""
+        if self.key == (CLASSID,):
+            encoded += bytes((key_byte_order,)) + order
+        if self.data == (CLASSID,):
+            encoded += bytes((data_byte_order,)) + order
+        words = self.comment.encode() + b"\0"
+        return encoded + bytes((comment, len(words))) + words
+
+
+@functools.cache
+def _layout(declaration: SetDeclaration) -> ElementLayout:
+    return ElementLayout(_length(declaration.key), _length(declaration.data), ranges=declaration.ranges)
+
+
+def _length(types: Sequence[DataType]) -> int:
+    """Bytes in registers, where each field of a concatenation starts at a multiple of four."""
+    if len(types) == 1:
+        return types[0].length
+    return sum((type_.length + 3) // 4 * 4 for type_ in types)
+
+
+def _type_number(types: Sequence[DataType]) -> int:
+    """A concatenation's number has six bits for each field."""
+    number = 0
+    for type_ in types:
+        number = number << 6 | type_.number
+    return number
+
+
+@functools.cache
+def declarations(family: Family) -> tuple[SetDeclaration, ...]:
+    """All sets of a family's table, in the order in which they are created."""
+    address = ADDRESS[family]
+    service = (address, INET_PROTO, INET_SERVICE)
+    node_port = (INET_PROTO, INET_SERVICE)
+    endpoint = (address, INET_SERVICE)
+    balancer = (CLASSID,)
+    return (
+        SetDeclaration(SetName.SERVICE_ENDPOINTS, (*service, MARK), endpoint, "endpoints of Services, by slot"),
+        SetDeclaration(SetName.SERVICE_PORTS, service, balancer, "how traffic to Service addresses is balanced"),
+        SetDeclaration(SetName.NODEPORT_ENDPOINTS, (*node_port, MARK), endpoint, "endpoints of NodePorts, by slot"),
+        SetDeclaration(SetName.NODEPORTS, node_port, balancer, "how traffic to NodePorts is balanced"),
+        SetDeclaration(
+            SetName.SERVICE_LOCAL_ENDPOINTS, (*service, MARK), endpoint, "endpoints under externalTrafficPolicy Local"
+        ),
+        SetDeclaration(SetName.SERVICE_LOCAL_PORTS, service, balancer, "balancing under externalTrafficPolicy Local"),
+        SetDeclaration(
+            SetName.NODEPORT_LOCAL_ENDPOINTS,
+            (*node_port, MARK),
+            endpoint,
+            "endpoints under externalTrafficPolicy Local",
+        ),
+        SetDeclaration(
+            SetName.NODEPORT_LOCAL_PORTS, node_port, balancer, "balancing under externalTrafficPolicy Local"
+        ),
+        SetDeclaration(SetName.LOCAL_POLICY_SERVICES, service, (), "addresses with externalTrafficPolicy Local"),
+        SetDeclaration(SetName.LOCAL_POLICY_NODEPORTS, node_port, (), "NodePorts with externalTrafficPolicy Local"),
+        SetDeclaration(SetName.REJECTED_SERVICES, service, (), "Services without endpoints"),
+        SetDeclaration(SetName.REJECTED_NODEPORTS, node_port, (), "NodePorts of Services without endpoints"),
+        SetDeclaration(SetName.DROPPED_SERVICES, service, (), "traffic policy Local without local endpoints"),
+        SetDeclaration(SetName.DROPPED_NODEPORTS, node_port, (), "traffic policy Local without local endpoints"),
+        SetDeclaration(SetName.CLUSTER_IPS, (address,), (), "active ClusterIPs", shared=True),
+        SetDeclaration(SetName.EXTERNAL_IPS, (address,), (), "active external and load balancer IPs", shared=True),
+        SetDeclaration(SetName.LOCAL_ENDPOINT_IPS, (address, address), (), "hairpin connections", shared=True),
+        SetDeclaration(SetName.FIREWALLED_SERVICES, service, (), "load balancer IPs with loadBalancerSourceRanges"),
+        SetDeclaration(
+            SetName.ALLOWED_SOURCES, (*service, address), (), "sources that load balancer IPs accept", ranges=True
+        ),
+        SetDeclaration(SetName.NODEPORT_IPS, (address,), (), "IPs that accept NodePort traffic"),
+        SetDeclaration(SetName.BALANCERS, (CLASSID,), (VERDICT,), "one chain for each number of endpoints"),
+    )
+
+
+@functools.cache
+def declaration(family: Family, name: SetName) -> SetDeclaration:
+    return next(d for d in declarations(family) if d.name is name)

@@ -1,0 +1,58 @@
+"""From a Service and its slices to the model: which endpoints each of its ports has on this node."""
+
+from collections.abc import Collection
+
+from kproxy.services.addresses import Family
+from kproxy.services.model import Endpoint, Policy, ServicePort
+from kproxy.services.slices import PackedSlice, merge
+from kproxy.services.specification import FamilyAddresses, PortSpecification, Specification
+from kproxy.services.topology import Placement, select
+
+
+def resolve(
+    service: Specification, slices: Collection[PackedSlice], family: Family, placement: Placement
+) -> tuple[ServicePort, ...]:
+    """Compute the ports of a Service in one family; none when it has no address there."""
+    addresses = service.addresses(family)
+    if addresses is None:
+        return ()
+    return tuple(_resolve_port(service, addresses, port, slices, family, placement) for port in service.ports)
+
+
+def _resolve_port(
+    service: Specification,
+    addresses: FamilyAddresses,
+    port: PortSpecification,
+    slices: Collection[PackedSlice],
+    family: Family,
+    placement: Placement,
+) -> ServicePort:
+    external = bool(port.node_port or addresses.external_ips or addresses.load_balancer_ips)
+    internal_local = service.internal_policy is Policy.LOCAL
+    candidates, numbers = merge(slices, family, port.name, port.protocol)
+    selection = select(
+        candidates,
+        placement,
+        # External addresses always need the Cluster endpoints: pods and the node itself take the short way.
+        cluster=external or not internal_local,
+        local=internal_local or (external and service.external_policy is Policy.LOCAL),
+    )
+    endpoints = [Endpoint(c.address, number, c.local) for c, number in zip(candidates, numbers, strict=True)]
+    return ServicePort(
+        service=service.name,
+        port_name=port.name,
+        family=family,
+        protocol=port.protocol,
+        port=port.port,
+        cluster_ip=addresses.cluster_ip,
+        external_ips=addresses.external_ips,
+        load_balancer_ips=addresses.load_balancer_ips,
+        node_port=port.node_port,
+        internal_policy=service.internal_policy,
+        external_policy=service.external_policy,
+        affinity_seconds=service.affinity_seconds,
+        source_ranges=addresses.source_ranges,
+        cluster_endpoints=tuple(endpoints[i] for i in selection.cluster),
+        local_endpoints=tuple(endpoints[i] for i in selection.local),
+        has_endpoints=selection.has_endpoints,
+    )
