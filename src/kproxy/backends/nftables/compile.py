@@ -18,7 +18,7 @@ from kproxy.services.objects import Protocol
 PROTOCOL_NUMBER: dict[Protocol, int] = {"TCP": 6, "UDP": 17, "SCTP": 132}
 
 Compiled: TypeAlias = tuple[tuple[SetName, bytes], ...]
-"""A Service's records, joined, by set. Sets without records are left out; their order is that of `SetName`."""
+"""A Service's records, joined, by set; sets without records are left out."""
 
 Slots: TypeAlias = Callable[[SetName, bytes], Sequence[bytes]]
 """The endpoints that a destination (its key) has now, in the order of their slots; empty when it has none."""
@@ -91,9 +91,10 @@ def compile_service(ports: Iterable[ServicePort], slots: Slots = _no_slots, node
     for port in ports:
         _Compiler(port, slots, records, node_ip).run()
     return tuple(
-        (name, b"".join(dict.fromkeys(records[name]) if name in _REPEATED else records[name]))
-        for name in SetName
-        if name in records
+        [
+            (name, b"".join(dict.fromkeys(parts) if len(parts) > 1 and name in _REPEATED else parts))
+            for name, parts in records.items()
+        ]
     )
 
 
@@ -145,7 +146,7 @@ class _Compiler:
             self.external(Scope.NODEPORT, destination_key(b"", port.protocol, port.node_port))
         if port.source_ranges:
             self.firewall()
-        for endpoint in port.reachable_endpoints():
+        for endpoint in (*port.cluster_endpoints, *port.local_endpoints):
             if endpoint.local:
                 self.add(SetName.LOCAL_ENDPOINT_IPS, endpoint.address + endpoint.address)
 

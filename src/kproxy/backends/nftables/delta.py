@@ -36,7 +36,7 @@ def split(records: bytes, size: int) -> Iterator[bytes]:
 def differences(old: Compiled, new: Compiled) -> Iterator[tuple[SetName, bytes, bytes]]:
     """The sets in which two versions of a Service differ, with the records of both."""
     before, after = dict(old), dict(new)
-    for name in SetName:
+    for name in before | after:
         had, needs = before.get(name, b""), after.get(name, b"")
         if had != needs:
             yield name, had, needs

@@ -54,13 +54,11 @@ class DesiredTable:
             self.compiled[name] = new
         else:
             self.compiled.pop(name, None)
-        for set_name, had, needs in differences(old, new):
+        for set_name, had, needs in differences(old, new) if old else ((name, b"", records) for name, records in new):
             if delta is None and set_name not in _COUNTED:
                 continue
             size = declaration(self.family, set_name).layout.record
-            before, after = dict.fromkeys(split(had, size)), dict.fromkeys(split(needs, size))
-            gone = [record for record in before if record not in after]
-            come = [record for record in after if record not in before]
+            gone, come = _exclusive(had, needs, size)
             self._change(set_name, gone, come, Delta() if delta is None else delta)
 
     def _change(self, name: SetName, gone: Sequence[bytes], come: Sequence[bytes], delta: Delta) -> None:
@@ -150,6 +148,12 @@ class DesiredTable:
                 if set_name is name and any(record.startswith(key) for record in split(records, size)):
                     return service
         return None
+
+
+def _exclusive(had: bytes, needs: bytes, size: int) -> tuple[list[bytes], list[bytes]]:
+    """The records that only the first has, and those that only the second has."""
+    before, after = dict.fromkeys(split(had, size)), dict.fromkeys(split(needs, size))
+    return [r for r in before if r not in after], [r for r in after if r not in before]
 
 
 class _CurrentSlots:

@@ -51,6 +51,8 @@ class SetName(enum.StrEnum):
     NODEPORT_IPS = "nodeport-ips"
     BALANCERS = "balancers"
 
+    __hash__ = str.__hash__  # enum's own is written in Python, and these are keys on the hot path
+
 
 class SetDeclaration(msgspec.Struct, frozen=True):
     """A set or map as both `nft` and the kernel describe it."""

@@ -118,7 +118,7 @@ class _Template:
 
     def decode(self, encoded: memoryview) -> bytes | None:
         count, rest = divmod(len(encoded), self.stride)
-        if rest or not count:
+        if rest:
             return None
         source = np.frombuffer(encoded, np.uint8).reshape(count, self.stride)
         if not (source[:, self._fixed] == self._blank[self._fixed]).all():

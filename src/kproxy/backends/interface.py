@@ -1,0 +1,72 @@
+"""What every proxy mode does, whatever it programs."""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple, Protocol
+
+from kproxy.services.addresses import Address, Family
+from kproxy.services.model import ServiceName, ServicePort
+
+
+class Model(Protocol):
+    """Where a backend asks what a Service does."""
+
+    def names(self) -> Iterable[ServiceName]:
+        """Every Service that is served."""
+
+    def ports(self, name: ServiceName, family: Family) -> tuple[ServicePort, ...]:
+        """A Service's ports in one family; empty when it has gone."""
+
+
+class Refused(NamedTuple):
+    """Something that the kernel would not take."""
+
+    service: ServiceName | None
+    """The Service at fault; None when it cannot be told."""
+    reason: str
+
+
+class Outcome(NamedTuple):
+    """What a sync of one family did."""
+
+    family: Family
+    full: bool
+    """Compared with the kernel, not only written as a change."""
+    objects: int
+    """Kernel objects written or deleted; 0 when nothing had to be."""
+    bytes: int
+    refused: tuple[Refused, ...]
+    """When not empty: unless every one names its Service (which is then left out, and tried again by later
+    full syncs), the kernel does not hold what it should, and a full sync is due."""
+
+    @property
+    def failed(self) -> bool:
+        """The kernel is not as desired for reasons beyond single Services."""
+        return any(refused.service is None for refused in self.refused)
+
+
+class BackendError(Exception):
+    """The kernel lacks what the mode needs, or refuses it to this process; the message says which."""
+
+
+class Backend(Protocol):
+    """A proxy mode. Every method is called from one thread, and raises OSError only for lost sockets."""
+
+    mode: str
+
+    def families(self) -> Collection[Family]:
+        """The IP families that this kernel serves."""
+
+    def sync(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+        """Write what changed, one transaction a family. Costs what the change weighs."""
+
+    def sync_all(self, model: Model) -> list[Outcome]:
+        """Compare everything with the kernel and write the difference."""
+
+    def set_node_port_addresses(self, addresses: Collection[Address]) -> None:
+        """Set where NodePorts answer; takes effect with the next sync."""
+
+    def watch(self, on_tampering: Callable[[], None]) -> None:
+        """Call back, on the running event loop, when somebody else changed what this backend programmed."""
+
+    def close(self) -> None:
+        """Let go of sockets; what is programmed stays."""

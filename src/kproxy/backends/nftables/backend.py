@@ -1,0 +1,112 @@
+"""The nftables mode: both families' tables behind the interface that every mode has."""
+
+import asyncio
+import errno
+from collections.abc import Callable, Collection
+
+from kproxy.backends.interface import BackendError, Model, Outcome
+from kproxy.backends.nftables import messages
+from kproxy.backends.nftables.ruleset import TABLE, RulesetOptions
+from kproxy.backends.nftables.statements import NFPROTO
+from kproxy.backends.nftables.table import KernelTable
+from kproxy.kernel.nftnl.monitor import TableMonitor
+from kproxy.kernel.nftnl.transaction import NftSocket
+from kproxy.services.addresses import Address, Family
+from kproxy.services.model import ServiceName
+
+
+class NftablesBackend:
+    """Implements `kproxy.backends.interface.Backend`, in the network namespace of the thread that makes it."""
+
+    mode = "nftables"
+
+    def __init__(self, options: dict[Family, RulesetOptions]) -> None:
+        """Open sockets; nothing is written yet.
+
+        Args:
+            options: of each IP family to serve
+
+        Raises:
+            BackendError: the kernel has no nf_tables, or this process may not use it
+        """
+        self._socket = open_nftables()
+        self._tables = {family: KernelTable(self._socket, family, opts) for family, opts in options.items()}
+        self._monitor: TableMonitor | None = None
+
+    def families(self) -> Collection[Family]:
+        return self._tables.keys()
+
+    def sync(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+        return [table.sync(changed, model) for table in self._tables.values()]
+
+    def sync_all(self, model: Model) -> list[Outcome]:
+        return [table.sync_all(model) for table in self._tables.values()]
+
+    def set_node_port_addresses(self, addresses: Collection[Address]) -> None:
+        for table in self._tables.values():
+            table.set_node_port_addresses(addresses)
+
+    def watch(self, on_tampering: Callable[[], None]) -> None:
+        families = {NFPROTO[family] for family in self._tables}
+        monitor = self._monitor = TableMonitor(TABLE, families, self._socket.netlink.port_id)
+
+        def read() -> None:
+            if monitor.touched():
+                on_tampering()
+
+        asyncio.get_running_loop().add_reader(monitor.fileno(), read)
+
+    def close(self) -> None:
+        if self._monitor:
+            asyncio.get_running_loop().remove_reader(self._monitor.fileno())
+            self._monitor.close()
+        self._socket.close()
+
+
+def open_nftables() -> NftSocket:
+    """Open a socket and ask nf_tables for a sign of life.
+
+    Raises:
+        BackendError: says what is missing
+    """
+    try:
+        socket = NftSocket()
+    except OSError as error:
+        raise BackendError(f"this kernel has no netfilter netlink (CONFIG_NETFILTER_NETLINK): {error}") from error
+    try:
+        socket.generation()
+    except OSError as error:
+        socket.close()
+        if error.errno == errno.EPERM:
+            raise BackendError(
+                "no permission to use nf_tables: run as root, or with the capability NET_ADMIN"
+            ) from error
+        raise BackendError(f"this kernel has no nf_tables (modprobe nf_tables; CONFIG_NF_TABLES): {error}") from error
+    return socket
+
+
+def cleanup(families: Collection[Family] = tuple(Family)) -> list[Family]:
+    """Delete our tables; returns the families that had one.
+
+    Raises:
+        BackendError: the kernel has no nf_tables, or this process may not use it
+    """
+    socket = open_nftables()
+    try:
+        removed = []
+        for family in families:
+            existed = _exists(socket, family)
+            result = socket.commit(list(messages.replace_table(family)))
+            if isinstance(result, list):
+                raise BackendError("; ".join(map(str, result)))
+            if existed:
+                removed.append(family)
+        return removed
+    finally:
+        socket.close()
+
+
+def _exists(socket: NftSocket, family: Family) -> bool:
+    from kproxy.kernel.nftnl.reading import read_table
+
+    return read_table(socket, NFPROTO[family], TABLE) is not None

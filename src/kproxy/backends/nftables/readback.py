@@ -1,0 +1,68 @@
+"""Is our table, as the kernel has it, the one we would write?"""
+
+from typing import NamedTuple
+
+from kproxy.backends.nftables.balancers import Balancer
+from kproxy.backends.nftables.messages import rules_of, userdata
+from kproxy.backends.nftables.ruleset import TABLE, RulesetOptions, chains
+from kproxy.backends.nftables.sets import SetName, declarations
+from kproxy.backends.nftables.statements import NFPROTO
+from kproxy.kernel.nftnl.reading import TableContents, read_elements, read_table, read_verdicts
+from kproxy.kernel.nftnl.transaction import NftSocket
+from kproxy.services.addresses import Family
+
+
+class TableState(NamedTuple):
+    """What of our table exists in the kernel, and is right."""
+
+    balancers: set[Balancer]
+    records: dict[SetName, bytes]
+
+
+def read(socket: NftSocket, family: Family, options: RulesetOptions) -> TableState | None:
+    """Read our table; None when it does not exist or its rules or sets are not ours, so that it must be replaced.
+
+    Raises:
+        OSError: EPERM, or EINTR when others keep changing the rule-set
+    """
+    proto = NFPROTO[family]
+    contents = read_table(socket, proto, TABLE)
+    if contents is None or not _is_ours(contents, family, options):
+        return None
+    balancers = _balancers(contents, read_verdicts(socket, proto, TABLE, SetName.BALANCERS), options)
+    if balancers is None:
+        return None
+    records = {}
+    for set_ in declarations(family):
+        if set_.is_verdict_map:
+            continue
+        found = read_elements(socket, proto, TABLE, set_.name, set_.layout)
+        if found is None:
+            return None
+        records[set_.name] = found
+    return TableState(balancers, records)
+
+
+def _is_ours(contents: TableContents, family: Family, options: RulesetOptions) -> bool:
+    if contents.sets != {set_.name: set_.attributes for set_ in declarations(family)}:
+        return False
+    for chain in chains(family, options):
+        if chain.name not in contents.chains or contents.chains[chain.name] != chain.hook:
+            return False
+        if contents.rules[chain.name] != [userdata(rule) for rule in chain.rules]:
+            return False
+    return True
+
+
+def _balancers(contents: TableContents, verdicts: dict[bytes, str], options: RulesetOptions) -> set[Balancer] | None:
+    """The balancers that are there; None when there is a chain or verdict that should not be."""
+    found = set()
+    for encoded, chain in verdicts.items():
+        balancer = Balancer.decode(encoded)
+        if balancer is None or balancer.chain != chain:
+            return None
+        if contents.rules[chain] != [userdata(rule) for rule in rules_of(balancer, options)]:
+            return None
+        found.add(balancer)
+    fixed = {chain.name for chain in chains(Family.IPV4, options)}
+    return found if contents.chains.keys() == fixed | {balancer.chain for balancer in found} else None

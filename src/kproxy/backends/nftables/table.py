@@ -1,0 +1,157 @@
+"""One family's table in the kernel, and the transactions that keep it as desired."""
+
+from collections.abc import Collection, Iterable
+
+from kproxy.backends.interface import Model, Outcome, Refused
+from kproxy.backends.nftables import messages, readback
+from kproxy.backends.nftables.balancers import Balancer
+from kproxy.backends.nftables.delta import Delta, split
+from kproxy.backends.nftables.desired import DesiredTable
+from kproxy.backends.nftables.messages import ElementRun
+from kproxy.backends.nftables.ruleset import RulesetOptions
+from kproxy.backends.nftables.sets import declaration
+from kproxy.kernel.nftnl.protocol import Message
+from kproxy.kernel.nftnl.transaction import Committed, NftSocket, Refusal
+from kproxy.services.addresses import Address, Family
+from kproxy.services.model import ServiceName
+
+_MAX_UNUSED = 32
+"""How many balancers stay although no Service has their number of endpoints now: one may again, soon."""
+
+_MAX_REFUSALS = 16
+"""How many Services in turn may be refused in one full sync before it is given up until the next one."""
+
+
+class KernelTable:
+    """Programs one family. Not for use before the first `sync_all`."""
+
+    def __init__(self, socket: NftSocket, family: Family, options: RulesetOptions) -> None:
+        self.family = family
+        self.desired = DesiredTable(family)
+        self._socket = socket
+        self._options = options
+        self._balancers: set[Balancer] = set()
+        """Those in the kernel, used or not."""
+        self._addresses: set[Address] | None = None
+        self._loaded = False
+        self._refused: set[ServiceName] = set()
+
+    def set_node_port_addresses(self, addresses: Collection[Address]) -> None:
+        self._addresses = {a for a in addresses if len(a) == self.family.length}
+
+    # ------------------------------------------------------------------ a change
+
+    def sync(self, changed: Iterable[ServiceName], model: Model) -> Outcome:
+        """Write the Services that changed.
+
+        Raises:
+            OSError: the transaction could not be sent
+        """
+        delta = Delta()
+        for name in changed:
+            self.desired.put(name, model.ports(name, self.family), delta)
+            self._refused.discard(name)
+        if self._addresses is not None:
+            self.desired.put_node_port_ips(self._addresses, delta)
+            self._addresses = None
+        wanted = self.desired.balancers()
+        missing, unused = wanted - self._balancers, self._balancers - wanted
+        if len(unused) <= _MAX_UNUSED:
+            unused = set()
+        batch = [
+            *messages.create_balancers(self.family, self._options, missing),
+            *messages.change(self.family, delta),
+            *messages.delete_balancers(self.family, unused),
+        ]
+        result = self._socket.commit(batch)
+        if isinstance(result, list):
+            # Where the kernel was not as thought, nobody's object is at fault: a full sync will find out.
+            return Outcome(self.family, False, 0, 0, (Refused(None, _describe(result)),))
+        self._balancers = (self._balancers | missing) - unused
+        return Outcome(self.family, False, len(delta) + len(missing) + len(unused), result.bytes, ())
+
+    # ------------------------------------------------------------------ everything
+
+    def sync_all(self, model: Model) -> Outcome:
+        """Read the table back and write the difference, or the whole table where it is not ours.
+
+        Raises:
+            OSError: the kernel could not be asked, or the transaction not sent
+        """
+        state = readback.read(self._socket, self.family, self._options)
+        if not self._loaded:
+            self._load(model, state)
+        if self._addresses is not None:
+            self.desired.put_node_port_ips(self._addresses, Delta())
+            self._addresses = None
+        for name in self._refused:
+            self.desired.put(name, model.ports(name, self.family), None)
+        self._refused.clear()
+        refused: list[Refused] = []
+        while True:
+            batch, count = self._repair(state)
+            result = self._socket.commit(batch)
+            if isinstance(result, Committed):
+                self._balancers = self.desired.balancers()
+                return Outcome(self.family, True, count, result.bytes, tuple(refused))
+            culprits = self._culprits(result)
+            if not culprits or len(refused) + len(culprits) > _MAX_REFUSALS:
+                refused.append(Refused(None, _describe(result)))
+                return Outcome(self.family, True, 0, 0, tuple(refused))
+            for name, reason in culprits.items():
+                refused.append(Refused(name, reason))
+                self.desired.put(name, (), None)
+                self._refused.add(name)
+
+    def _load(self, model: Model, state: readback.TableState | None) -> None:
+        if state:
+            self.desired.adopt(state.records)
+        for name in model.names():
+            self.desired.put(name, model.ports(name, self.family), None)
+        self.desired.forget_adopted()
+        self._loaded = True
+
+    def _repair(self, state: readback.TableState | None) -> tuple[list[Message], int]:
+        """The batch that makes the kernel's table as desired, and how many objects it concerns."""
+        family, options, wanted = self.family, self._options, self.desired.balancers()
+        if state is None:
+            batch = [*messages.replace_table(family), *messages.skeleton(family, options)]
+            batch += messages.create_balancers(family, options, wanted)
+            count = len(batch)
+            for name, records in self.desired.everything():
+                set_ = declaration(family, name)
+                batch += messages.elements(family, set_, records)
+                count += len(records) // set_.layout.record
+            return batch, count
+        delta = Delta()
+        desired = dict(self.desired.everything())
+        for name, records in state.records.items():
+            wanted_records = desired.get(name, b"")
+            if records != wanted_records:
+                size = declaration(family, name).layout.record
+                have, want = set(split(records, size)), set(split(wanted_records, size))
+                delta.delete(name, sorted(have - want))
+                delta.add(name, sorted(want - have))
+        create, remove = wanted - state.balancers, state.balancers - wanted
+        batch = [
+            *messages.create_balancers(family, options, create),
+            *messages.change(family, delta),
+            *messages.delete_balancers(family, remove),
+        ]
+        return batch, len(delta) + len(create) + len(remove)
+
+    def _culprits(self, refusals: list[Refusal]) -> dict[ServiceName, str]:
+        """The Services whose elements the kernel refused, each with the reason."""
+        culprits = {}
+        for refusal in refusals:
+            about = refusal.message.about if refusal.message else None
+            if isinstance(about, ElementRun) and refusal.answer.offset is not None:
+                owner = self.desired.owner(about.name, about.key_at(refusal.answer.offset))
+                if owner:
+                    culprits[owner] = str(refusal)
+        return culprits
+
+
+def _describe(refusals: list[Refusal]) -> str:
+    shown = "; ".join(str(refusal) for refusal in refusals[:3])
+    return shown if len(refusals) <= 3 else f"{shown}; and {len(refusals) - 3} more"

@@ -1,0 +1,62 @@
+"""Noticing that somebody else writes to a table."""
+
+import errno
+import struct
+import sys
+from collections.abc import Container
+
+from kproxy.kernel.netlink import NETLINK_NETFILTER, NetlinkSocket, attributes, messages
+from kproxy.kernel.nftnl.protocol import MULTICAST_GROUP, SUBSYSTEM, TABLE_NAME
+
+
+class TableMonitor:
+    """Receives nf_tables' notifications, except those of one socket: our own commits wake nobody."""
+
+    def __init__(self, table: str, families: Container[int], own_port_id: int) -> None:
+        self._table = table
+        self._families = families
+        self._netlink = NetlinkSocket(NETLINK_NETFILTER)
+        self._netlink.attach_filter(_drop_from(own_port_id))
+        self._netlink.join(MULTICAST_GROUP)
+
+    def fileno(self) -> int:
+        """Readable when something happened."""
+        return self._netlink.fileno()
+
+    def close(self) -> None:
+        self._netlink.close()
+
+    def touched(self) -> bool:
+        """Read what is queued; whether the table may have changed."""
+        touched = False
+        while True:
+            try:
+                datagram = self._netlink.receive(wait=False)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                touched = True  # more happened than the queue holds: assume the worst
+                continue
+            if datagram is None:
+                return touched
+            touched = touched or any(self._is_ours(message.type, message.body) for message in messages(datagram))
+
+    def _is_ours(self, type_: int, body: memoryview) -> bool:
+        if type_ >> 8 != SUBSYSTEM or len(body) < 4 or body[0] not in self._families:
+            return False
+        # The table's name is attribute 1 in the messages about tables, chains, rules, sets and elements alike.
+        name = attributes(body, 4).get(TABLE_NAME, b"")
+        return bytes(name).rstrip(b"\0").decode(errors="replace") == self._table
+
+
+def _drop_from(port_id: int) -> bytes:
+    """A socket filter that drops messages whose nlmsg_pid is the given one (linux/filter.h)."""
+    load_word, jump_if_equal, return_ = 0x20, 0x15, 0x06
+    as_loaded = int.from_bytes(port_id.to_bytes(4, sys.byteorder), "big")
+    instruction = struct.Struct("=HBBI")
+    return (
+        instruction.pack(load_word, 0, 0, 12)
+        + instruction.pack(jump_if_equal, 0, 1, as_loaded)
+        + instruction.pack(return_, 0, 0, 0)
+        + instruction.pack(return_, 0, 0, 0xFFFFFFFF)
+    )
