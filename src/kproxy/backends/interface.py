@@ -1,9 +1,10 @@
 """What every proxy mode does, whatever it programs."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from kproxy.services.addresses import Address, Family
+from kproxy.services.local_traffic import LocalTraffic
 from kproxy.services.model import ServiceName, ServicePort
 
 
@@ -51,7 +52,9 @@ class BackendError(Exception):
 class Backend(Protocol):
     """A proxy mode. Every method is called from one thread, and raises OSError only for lost sockets."""
 
-    mode: str
+    @property
+    def mode(self) -> str:
+        """The mode's name, as `mode` in the configuration has it."""
 
     def families(self) -> Collection[Family]:
         """The IP families that this kernel serves."""
@@ -59,11 +62,14 @@ class Backend(Protocol):
     def sync(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
         """Write what changed, one transaction a family. Costs what the change weighs."""
 
-    def sync_all(self, model: Model) -> list[Outcome]:
-        """Compare everything with the kernel and write the difference."""
+    def sync_all(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+        """Compare everything with the kernel and write the difference; the first call loads all Services."""
 
     def set_node_port_addresses(self, addresses: Collection[Address]) -> None:
         """Set where NodePorts answer; takes effect with the next sync."""
+
+    def set_local_traffic(self, local_traffic: Mapping[Family, LocalTraffic]) -> None:
+        """Set how each family's packets from local pods are recognised; takes effect with the next full sync."""
 
     def watch(self, on_tampering: Callable[[], None]) -> None:
         """Call back, on the running event loop, when somebody else changed what this backend programmed."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+
+import msgspec
 
 from kproxy.backends.interface import BackendError, Model, Outcome
 from kproxy.backends.nftables import messages
@@ -12,6 +14,7 @@ from kproxy.backends.nftables.table import KernelTable
 from kproxy.kernel.nftnl.monitor import TableMonitor
 from kproxy.kernel.nftnl.transaction import NftSocket
 from kproxy.services.addresses import Address, Family
+from kproxy.services.local_traffic import LocalTraffic
 from kproxy.services.model import ServiceName
 
 
@@ -20,17 +23,18 @@ class NftablesBackend:
 
     mode = "nftables"
 
-    def __init__(self, options: dict[Family, RulesetOptions]) -> None:
+    def __init__(self, families: Collection[Family], options: RulesetOptions) -> None:
         """Open sockets; nothing is written yet.
 
         Args:
-            options: of each IP family to serve
+            families: the IP families to serve
+            options: how, except for what `set_local_traffic` sets
 
         Raises:
             BackendError: the kernel has no nf_tables, or this process may not use it
         """
         self._socket = open_nftables()
-        self._tables = {family: KernelTable(self._socket, family, opts) for family, opts in options.items()}
+        self._tables = {family: KernelTable(self._socket, family, options) for family in families}
         self._monitor: TableMonitor | None = None
 
     def families(self) -> Collection[Family]:
@@ -39,12 +43,17 @@ class NftablesBackend:
     def sync(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
         return [table.sync(changed, model) for table in self._tables.values()]
 
-    def sync_all(self, model: Model) -> list[Outcome]:
-        return [table.sync_all(model) for table in self._tables.values()]
+    def sync_all(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+        return [table.sync_all(changed, model) for table in self._tables.values()]
 
     def set_node_port_addresses(self, addresses: Collection[Address]) -> None:
         for table in self._tables.values():
             table.set_node_port_addresses(addresses)
+
+    def set_local_traffic(self, local_traffic: Mapping[Family, LocalTraffic]) -> None:
+        for family, table in self._tables.items():
+            local = local_traffic.get(family, LocalTraffic())
+            table.options = msgspec.structs.replace(table.options, local_traffic=local)
 
     def watch(self, on_tampering: Callable[[], None]) -> None:
         families = {NFPROTO[family] for family in self._tables}
@@ -60,6 +69,7 @@ class NftablesBackend:
         if self._monitor:
             asyncio.get_running_loop().remove_reader(self._monitor.fileno())
             self._monitor.close()
+            self._monitor = None
         self._socket.close()
 
 

@@ -52,7 +52,8 @@ from kproxy.kernel.nftnl.protocol import (
     HOOK_PREROUTING,
     Hook,
 )
-from kproxy.services.addresses import Family, Network
+from kproxy.services.addresses import Family
+from kproxy.services.local_traffic import LocalTraffic
 
 TABLE = "kube-proxy"
 """The name that other programs know (KEP-3866)."""
@@ -68,22 +69,15 @@ class Scope(enum.Enum):
         return (daddr(family), L4PROTO, DPORT) if self is Scope.SERVICE else (L4PROTO, DPORT)
 
 
-class LocalTraffic(msgspec.Struct, frozen=True):
-    """How packets from this node's own pods are recognised (`detectLocalMode`)."""
-
-    network: Network | None = None
-    interface: str = ""
-    interface_prefix: str = ""
-
-    def match(self, family: Family, *, inverted: bool = False) -> Statement | None:
-        """A statement that matches such packets (or, inverted, all others); None when there is no way to tell."""
-        if self.network is not None:
-            return source_in(self.network, family, inverted=inverted)
-        if self.interface:
-            return input_interface(self.interface, inverted=inverted)
-        if self.interface_prefix:
-            return input_interface(self.interface_prefix, prefix=True, inverted=inverted)
-        return None
+def from_local_pod(local: LocalTraffic, family: Family, *, inverted: bool = False) -> Statement | None:
+    """A statement that matches packets of this node's own pods (or, inverted, all others); None: no way to tell."""
+    if local.network is not None:
+        return source_in(local.network, family, inverted=inverted)
+    if local.interface:
+        return input_interface(local.interface, inverted=inverted)
+    if local.interface_prefix:
+        return input_interface(local.interface_prefix, prefix=True, inverted=inverted)
+    return None
 
 
 class RulesetOptions(msgspec.Struct, frozen=True):
@@ -184,8 +178,8 @@ def _balancing(family: Family) -> list[Chain]:
 
 def _services(family: Family, options: RulesetOptions) -> list[Chain]:
     mark = set_mark(options.masquerade_mark)
-    from_pod = options.local_traffic.match(family)
-    from_outside = options.local_traffic.match(family, inverted=True)
+    from_pod = from_local_pod(options.local_traffic, family)
+    from_outside = from_local_pod(options.local_traffic, family, inverted=True)
 
     def local_policy(prefix: str) -> Chain:
         rules = [

@@ -29,7 +29,8 @@ class KernelTable:
         self.family = family
         self.desired = DesiredTable(family)
         self._socket = socket
-        self._options = options
+        self.options = options
+        """A change takes effect with the next `sync_all`."""
         self._balancers: set[Balancer] = set()
         """Those in the kernel, used or not."""
         self._addresses: set[Address] | None = None
@@ -59,7 +60,7 @@ class KernelTable:
         if len(unused) <= _MAX_UNUSED:
             unused = set()
         batch = [
-            *messages.create_balancers(self.family, self._options, missing),
+            *messages.create_balancers(self.family, self.options, missing),
             *messages.change(self.family, delta),
             *messages.delete_balancers(self.family, unused),
         ]
@@ -72,19 +73,21 @@ class KernelTable:
 
     # ------------------------------------------------------------------ everything
 
-    def sync_all(self, model: Model) -> Outcome:
+    def sync_all(self, changed: Collection[ServiceName], model: Model) -> Outcome:
         """Read the table back and write the difference, or the whole table where it is not ours.
+
+        A Service that the kernel refuses is left out, so that the others are served; the next call tries it again.
 
         Raises:
             OSError: the kernel could not be asked, or the transaction not sent
         """
-        state = readback.read(self._socket, self.family, self._options)
+        state = readback.read(self._socket, self.family, self.options)
         if not self._loaded:
             self._load(model, state)
         if self._addresses is not None:
             self.desired.put_node_port_ips(self._addresses, Delta())
             self._addresses = None
-        for name in self._refused:
+        for name in {*changed, *self._refused}:
             self.desired.put(name, model.ports(name, self.family), None)
         self._refused.clear()
         refused: list[Refused] = []
@@ -113,7 +116,7 @@ class KernelTable:
 
     def _repair(self, state: readback.TableState | None) -> tuple[list[Message], int]:
         """The batch that makes the kernel's table as desired, and how many objects it concerns."""
-        family, options, wanted = self.family, self._options, self.desired.balancers()
+        family, options, wanted = self.family, self.options, self.desired.balancers()
         if state is None:
             batch = [*messages.replace_table(family), *messages.skeleton(family, options)]
             batch += messages.create_balancers(family, options, wanted)

@@ -1,0 +1,242 @@
+"""Runs the proxy: source, tracker, backend and node agent, from start to SIGTERM."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from kproxy.backends.interface import Backend
+from kproxy.config import KubeProxyConfiguration
+from kproxy.config.addresses import parse_endpoint
+from kproxy.config.defaults import mode_settings
+from kproxy.config.dump import to_json
+from kproxy.daemon.modes import local_traffic, make_backend
+from kproxy.daemon.proxier import Proxier, SyncReport
+from kproxy.daemon.runner import SyncRunner
+from kproxy.kernel.interface_addresses import AddressMonitor, list_addresses
+from kproxy.node.health import ProxyHealth
+from kproxy.node.http import BindAddress, HttpServers, health_app, metrics_app
+from kproxy.node.metrics import Metrics
+from kproxy.node.node_ports import NodePortAddresses, primary_addresses
+from kproxy.services.addresses import parse_address
+from kproxy.services.objects import EndpointSlice, Node, Service
+from kproxy.services.specification import Problem
+from kproxy.services.tracker import ServiceTracker
+from kproxy.sources.sink import Sink
+
+log = logging.getLogger(__name__)
+
+_REMEMBERED_PROBLEMS = 10_000
+
+
+class Source(Protocol):
+    """Where the objects come from."""
+
+    async def run(self) -> object:
+        """Deliver to the sink until cancelled."""
+
+
+class Daemon:
+    """One proxy on one node."""
+
+    def __init__(
+        self,
+        configuration: KubeProxyConfiguration,
+        node_name: str,
+        *,
+        on_sync: Callable[[SyncReport], None] = lambda report: None,
+    ) -> None:
+        """Open the backend.
+
+        Raises:
+            BackendError: the mode cannot work here
+        """
+        self._configuration = configuration
+        self.metrics = Metrics()
+        self._backend: Backend = make_backend(configuration)
+        settings = mode_settings(configuration)
+        self.health = ProxyHealth(self._backend.families(), settings.sync_period.seconds, time.time)
+        self.tracker = ServiceTracker(
+            node_name, on_change=self._on_change, on_problem=self._on_problem, on_node=self._on_node
+        )
+        self._on_sync = on_sync
+        self._proxier = Proxier(self.tracker, self._backend, self.metrics, self.health, on_sync=self._after_sync)
+        self._runner = SyncRunner(
+            self._sync, min_period=settings.min_sync_period.seconds, sync_period=settings.sync_period.seconds
+        )
+        self._node: Node | None = None
+        self._node_ports = NodePortAddresses(configuration.node_port_addresses)
+        self._addresses: AddressMonitor | None = None
+        self._started = self._programmed = False
+        self._problems: set[Problem] = set()
+        self._stop = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    @property
+    def sink(self) -> Sink:
+        """Where a source delivers to."""
+        return self.tracker
+
+    async def run(self, source: Source) -> None:
+        """Serve until SIGTERM, SIGINT or `stop`; what is programmed stays in the kernel.
+
+        Raises:
+            SourceError: the source cannot work at all
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        servers = HttpServers()
+        following = asyncio.create_task(source.run(), name="source")
+        following.add_done_callback(self._source_ended)
+        try:
+            await self._serve(servers)
+            await self._stop.wait()
+        finally:
+            self._runner.close()
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await following
+            await servers.close()
+            self._backend.close()
+            if self._addresses:
+                loop.remove_reader(self._addresses.fileno())
+                self._addresses.close()
+        if self._failure:
+            raise self._failure
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stop.set()
+
+    # ------------------------------------------------------------------ what the tracker tells
+
+    def _on_change(self) -> None:
+        if not self._started and not self._start():
+            return
+        self._proxier.queued()
+        self._runner.request()
+
+    def _start(self) -> bool:
+        """Begin to program, once everything that exists is known."""
+        if not {Service, EndpointSlice, Node} <= self.tracker.synced_kinds:
+            return False
+        if not self._apply_local_traffic():
+            log.warning("Waiting for podCIDRs of node %s (detectLocalMode NodeCIDR)", self.tracker.placement.node)
+            return False
+        if self._node_ports.follows_interfaces:
+            self._addresses = AddressMonitor()
+            asyncio.get_running_loop().add_reader(self._addresses.fileno(), self._on_addresses)
+        self._apply_node_ports()
+        self._started = True
+        return True
+
+    def _on_node(self, node: Node | None) -> None:
+        previous, self._node = self._node, node
+        self.health.see_node(node)
+        if not self._started:
+            self._on_change()
+            return
+        if node is None or previous is None or previous.status != node.status:
+            self._apply_node_ports()
+            self._on_change()
+        if (
+            self._configuration.detect_local_mode == "NodeCIDR"
+            and (previous is None or node is None or previous.spec != node.spec)
+            and self._apply_local_traffic()
+        ):
+            self._proxier.compare_next()
+            self._on_change()
+
+    def _on_problem(self, problem: Problem) -> None:
+        if problem not in self._problems and len(self._problems) < _REMEMBERED_PROBLEMS:
+            self._problems.add(problem)
+            log.error("Left out: %s", problem)
+
+    def _on_addresses(self) -> None:
+        if self._addresses:
+            self._addresses.drain()
+            self._apply_node_ports()
+            self._on_change()
+
+    # ------------------------------------------------------------------ what the backend needs to know
+
+    def _apply_local_traffic(self) -> bool:
+        found = local_traffic(self._configuration, self._node)
+        if found is None:
+            return False
+        self._backend.set_local_traffic(found)
+        return True
+
+    def _apply_node_ports(self) -> None:
+        primary = primary_addresses(self._node, parse_address(self._configuration.bind_address))
+        interfaces = list_addresses() if self._node_ports.follows_interfaces else ()
+        self._backend.set_node_port_addresses(self._node_ports.select(interfaces, primary))
+
+    # ------------------------------------------------------------------ syncing
+
+    def _sync(self) -> bool:
+        try:
+            return self._proxier.sync()
+        except Exception as error:
+            log.exception("Sync failed in a way that it should not")
+            self._failure = error
+            self.stop()
+            return False
+
+    def _after_sync(self, report: SyncReport) -> None:
+        if not self._programmed:
+            self._programmed = True
+            self._backend.watch(self._on_tampering)
+            _settle_memory()
+        self._on_sync(report)
+
+    def _on_tampering(self) -> None:
+        log.warning("Somebody else changed what this proxy programmed; comparing and repairing")
+        self._proxier.compare_next()
+        self._on_change()
+
+    def _source_ended(self, task: asyncio.Task[object]) -> None:
+        if not task.cancelled():
+            self._failure = task.exception() or RuntimeError("the source ended")
+            self.stop()
+
+    async def _serve(self, servers: HttpServers) -> None:
+        configuration = self._configuration
+        health, metrics = (
+            health_app(self.health, self.metrics),
+            metrics_app(self.metrics, configuration.mode, lambda: to_json(configuration)),
+        )
+        for app, address in (
+            (health, configuration.healthz_bind_address),
+            (metrics, configuration.metrics_bind_address),
+        ):
+            if not address:
+                continue
+            endpoint = parse_endpoint(address)
+            try:
+                await servers.serve(app, [BindAddress(str(endpoint.address), endpoint.port)])
+            except OSError as error:
+                if configuration.bind_address_hard_fail:
+                    raise
+                log.error("Cannot serve on %s: %s", address, error)
+
+
+def _settle_memory() -> None:
+    """Take what the first sync left out of the garbage collector's rounds, and give free memory back."""
+    gc.collect()
+    gc.freeze()
+    with contextlib.suppress(OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def node_name(override: str) -> str:
+    """The name of this node's Node object: the override, else the host's name, in lower case."""
+    return override.strip().lower() or Path("/proc/sys/kernel/hostname").read_text(encoding="utf-8").strip().lower()

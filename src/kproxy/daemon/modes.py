@@ -1,0 +1,55 @@
+"""From the configuration to the backend of its mode."""
+
+from collections.abc import Mapping
+
+from kproxy.backends.interface import Backend, BackendError
+from kproxy.config import KubeProxyConfiguration
+from kproxy.config.defaults import mode_settings
+from kproxy.services.addresses import Family
+from kproxy.services.local_traffic import LocalTraffic, by_network
+from kproxy.services.objects import Node
+
+
+def make_backend(configuration: KubeProxyConfiguration) -> Backend:
+    """Open the backend of the configured mode.
+
+    Raises:
+        BackendError: the mode is not available, and why
+    """
+    if configuration.mode != "nftables":
+        raise BackendError(f"mode {configuration.mode} is not available in this version: set mode: nftables")
+    from kproxy.backends.nftables.backend import NftablesBackend
+    from kproxy.backends.nftables.ruleset import RulesetOptions
+
+    settings = mode_settings(configuration)
+    options = RulesetOptions(masquerade_all=settings.masquerade_all, masquerade_mark=1 << settings.masquerade_bit)
+    return NftablesBackend(tuple(Family), options)
+
+
+def clean_up() -> list[str]:
+    """Remove what any mode has programmed; returns what was removed, in words.
+
+    Raises:
+        BackendError: the kernel refuses it
+    """
+    from kproxy.backends.nftables import backend
+    from kproxy.backends.nftables.ruleset import TABLE
+    from kproxy.backends.nftables.statements import IP
+
+    return [f"table {IP[family]} {TABLE}" for family in backend.cleanup()]
+
+
+def local_traffic(configuration: KubeProxyConfiguration, node: Node | None) -> Mapping[Family, LocalTraffic] | None:
+    """How local pods' packets are recognised; None while the node has no podCIDRs and its mode needs them."""
+    detect = configuration.detect_local
+    match configuration.detect_local_mode:
+        case "BridgeInterface":
+            return dict.fromkeys(Family, LocalTraffic(interface=detect.bridge_interface))
+        case "InterfaceNamePrefix":
+            return dict.fromkeys(Family, LocalTraffic(interface_prefix=detect.interface_name_prefix))
+        case "NodeCIDR":
+            spec = node.spec if node else None
+            cidrs = spec.pod_cidrs or [spec.pod_cidr] if spec else []
+            return by_network(cidrs) or None
+        case "ClusterCIDR":
+            return by_network(configuration.cluster_cidr.split(","))

@@ -1,0 +1,1 @@
+"""The node agent around the data plane: identity, addresses, health, metrics."""

@@ -1,0 +1,75 @@
+"""The metrics that dashboards and alerts know from kube-proxy, under the same names."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.exposition import generate_latest
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+_SYNC_BUCKETS = [0.001 * 2**k for k in range(15)]
+_PROGRAMMING_BUCKETS = [
+    0.25,
+    0.5,
+    *map(float, range(1, 60)),
+    *map(float, range(60, 120, 5)),
+    *map(float, range(120, 301, 30)),
+]
+
+
+class Metrics:
+    """One process's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        prefix = "kubeproxy"
+        family = ["ip_family"]
+
+        def histogram(name: str, words: str, buckets: list[float]) -> Histogram:
+            return Histogram(name, words, family, namespace=prefix, registry=registry, buckets=buckets)
+
+        def gauge(name: str, words: str, labels: list[str]) -> Gauge:
+            return Gauge(name, words, labels, namespace=prefix, registry=registry)
+
+        def counter(name: str, words: str, labels: list[str], namespace: str = prefix) -> Counter:
+            return Counter(name, words, labels, namespace=namespace, registry=registry)
+
+        self.sync_duration = histogram(
+            "sync_proxy_rules_duration_seconds", "How long a sync of the rules took", _SYNC_BUCKETS
+        )
+        self.full_sync_duration = histogram(
+            "sync_full_proxy_rules_duration_seconds", "How long a full sync of the rules took", _SYNC_BUCKETS
+        )
+        self.partial_sync_duration = histogram(
+            "sync_partial_proxy_rules_duration_seconds", "How long a partial sync of the rules took", _SYNC_BUCKETS
+        )
+        self.programming_duration = histogram(
+            "network_programming_duration_seconds",
+            "From the change of an endpoint in the cluster until this node's rules had it",
+            _PROGRAMMING_BUCKETS,
+        )
+        self.last_sync = gauge(
+            "sync_proxy_rules_last_timestamp_seconds", "When the rules were last synced successfully", family
+        )
+        self.last_queued = gauge(
+            "sync_proxy_rules_last_queued_timestamp_seconds", "When a sync of the rules was last queued", family
+        )
+        self.endpoint_changes = counter("sync_proxy_rules_endpoint_changes_total", "Changes of endpoints", [])
+        self.service_changes = counter("sync_proxy_rules_service_changes_total", "Changes of Services", [])
+        self.endpoint_changes_pending = gauge(
+            "sync_proxy_rules_endpoint_changes_pending", "Changes of endpoints that are not in the rules yet", []
+        )
+        self.service_changes_pending = gauge(
+            "sync_proxy_rules_service_changes_pending", "Changes of Services that are not in the rules yet", []
+        )
+        self.nftables_sync_failures = counter(
+            "sync_proxy_rules_nftables_sync_failures_total", "Syncs that nf_tables refused", family
+        )
+        self.healthz = counter("proxy_healthz_total", "Answers of /healthz", ["code"])
+        self.livez = counter("proxy_livez_total", "Answers of /livez", ["code"])
+        self.api_requests = counter(
+            "requests_total", "Requests to the API server", ["code", "method", "host"], namespace="rest_client"
+        )
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
