@@ -133,6 +133,7 @@ class _Reader:
     def _ports(self) -> tuple[PortSpecification, ...]:
         ports = []
         seen = set()
+        node_ports = set()
         for i, port in enumerate(self.service.spec.ports or ()):
             if not 0 < port.port < 65536:
                 self.refuse(f"spec.ports[{i}].port", f"{port.port} is not between 1 and 65535")
@@ -145,16 +146,20 @@ class _Reader:
             if not 0 <= node_port < 65536:
                 self.refuse(f"spec.ports[{i}].nodePort", f"{node_port} is not between 1 and 65535")
                 node_port = 0
+            if node_port and (node_port, port.protocol) in node_ports:
+                self.refuse(f"spec.ports[{i}].nodePort", f"{node_port}/{port.protocol} stands twice")
+                node_port = 0
+            node_ports.add((node_port, port.protocol))
             ports.append(PortSpecification(port.name, port.protocol, port.port, node_port))
         return tuple(ports)
 
     def _addresses(self) -> dict[Family, FamilyAddresses]:
         spec, status = self.service.spec, self.service.status
         cluster_ips = self._parse("spec.clusterIPs", [ip for ip in spec.cluster_ips or [spec.cluster_ip] if ip])
-        external = self._parse("spec.externalIPs", spec.external_ips or [])
+        external = [a for a in self._parse("spec.externalIPs", spec.external_ips or []) if a not in cluster_ips]
         ingress = status.load_balancer.ingress or [] if status and status.load_balancer else []
         vips = [i.ip for i in ingress if i.ip and i.ip_mode in (None, "VIP")]
-        load_balancer = self._parse("status.loadBalancer.ingress.ip", vips)
+        load_balancer = [a for a in self._parse("status.loadBalancer.ingress.ip", vips) if a not in cluster_ips]
         ranges = self._source_ranges()
         result = {}
         for ip in cluster_ips:
