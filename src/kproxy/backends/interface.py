@@ -25,6 +25,9 @@ class Refused(NamedTuple):
     """The Service at fault; None when it cannot be told."""
     reason: str
 
+    def __str__(self) -> str:
+        return f"Service {self.service} is left out: {self.reason}" if self.service else self.reason
+
 
 class Outcome(NamedTuple):
     """What a sync of one family did."""

@@ -68,23 +68,21 @@ class Proxier:
             return False
         report = SyncReport(outcomes, time.perf_counter() - begin, changes)
         self._record(report)
-        failures = [refused for outcome in outcomes for refused in outcome.refused]
-        for refused in failures:
-            if refused.service is not None:
-                log.error("Service %s is left out, the kernel refuses it: %s", refused.service, refused.reason)
-        if any(outcome.failed for outcome in outcomes):
+        if not any(outcome.failed for outcome in outcomes):
+            self._on_sync(report)
+        refused = [refusal for outcome in outcomes for refusal in outcome.refused]
+        if refused:
             self._compare = True
-            self._fail("; ".join(refused.reason for refused in failures if refused.service is None))
+            self._fail("; ".join(str(refusal) for refusal in refused))
             return False
         if self._last_failure:
             log.info("Syncing works again")
             self._last_failure = ""
-        self._on_sync(report)
         return True
 
     def _fail(self, reason: str) -> None:
         if reason != self._last_failure:
-            log.error("Sync failed, comparing with the kernel next: %s", reason)
+            log.error("The kernel refused a sync, comparing with it next: %s", reason)
             self._last_failure = reason
 
     def _record(self, report: SyncReport) -> None:

@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Iterator, Sequence
 
-from kproxy.backends.nftables.desired import DesiredTable
 from kproxy.backends.nftables.delta import split
+from kproxy.backends.nftables.desired import DesiredTable
 from kproxy.backends.nftables.messages import rules_of
 from kproxy.backends.nftables.ruleset import TABLE, Chain, RulesetOptions, chains
 from kproxy.backends.nftables.sets import SetDeclaration, declarations
 from kproxy.backends.nftables.statements import ADDRESS, CLASSID, INET_PROTO, INET_SERVICE, IP, MARK, DataType
 from kproxy.kernel.nftnl.protocol import HOOK_PREROUTING, Hook
-from kproxy.services.addresses import Address, Family, format_address
+from kproxy.services.addresses import Address, format_address
 
 _HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 _PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
@@ -107,5 +107,3 @@ def _value(type_: DataType, encoded: bytes) -> str:
         return str(int.from_bytes(encoded, "big"))
     number = int.from_bytes(encoded, sys.byteorder)
     return f"{number:#010x}" if type_ is MARK else f"{number >> 16:x}:{number & 0xFFFF:x}"
-
-

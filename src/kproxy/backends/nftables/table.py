@@ -18,6 +18,9 @@ from kproxy.services.model import ServiceName
 _MAX_UNUSED = 32
 """How many balancers stay although no Service has their number of endpoints now: one may again, soon."""
 
+_READINGS = 3
+"""How often the table is read again when what was read and what the kernel says differ."""
+
 _MAX_REFUSALS = 16
 """How many Services in turn may be refused in one full sync before it is given up until the next one."""
 
@@ -91,12 +94,18 @@ class KernelTable:
             self.desired.put(name, model.ports(name, self.family), None)
         self._refused.clear()
         refused: list[Refused] = []
+        readings = 0 if state else _READINGS
         while True:
             batch, count = self._repair(state)
             result = self._socket.commit(batch)
             if isinstance(result, Committed):
                 self._balancers = self.desired.balancers()
                 return Outcome(self.family, True, count, result.bytes, tuple(refused))
+            if readings < _READINGS:
+                # While the kernel grows a hash table, a dump of it can miss elements: nobody's object is at fault.
+                readings += 1
+                state = readback.read(self._socket, self.family, self.options)
+                continue
             culprits = self._culprits(result)
             if not culprits or len(refused) + len(culprits) > _MAX_REFUSALS:
                 refused.append(Refused(None, _describe(result)))

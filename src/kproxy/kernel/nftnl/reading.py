@@ -37,6 +37,9 @@ def read_table(socket: NftSocket, family: int, name: str) -> TableContents | Non
 def read_elements(socket: NftSocket, family: int, table: str, set_name: str, layout: ElementLayout) -> bytes | None:
     """The records of all elements of a set; None when some element is not of the layout's shape.
 
+    For some milliseconds after many elements came, while the kernel grows the set's hash table, a dump may miss
+    some and have others twice; nothing in it tells.
+
     Raises:
         OSError: ENOENT without that set, EPERM, EINTR
     """
