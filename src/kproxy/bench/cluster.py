@@ -1,0 +1,101 @@
+"""A cluster of any size, as API objects."""
+
+from typing import Any, NamedTuple
+
+
+class Size(NamedTuple):
+    services: int
+    endpoints: int
+    """Of each Service."""
+
+    def __str__(self) -> str:
+        return f"{self.services:,} Services × {self.endpoints}"
+
+    @property
+    def total(self) -> int:
+        return self.services * self.endpoints
+
+
+SERVICE_NETWORK = "10.96.0.0/12"
+POD_NETWORK = "40.0.0.0/8"
+
+
+def _address(network: int, number: int) -> str:
+    return f"{network}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
+def service(number: int) -> dict[str, Any]:
+    """A ClusterIP Service with one port, as an API server stores it."""
+    ip = _address(10, (96 << 16) + number + 1)
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": f"service-{number}",
+            "namespace": "bench",
+            "uid": f"00000000-0000-0000-0000-{number:012x}",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": ip,
+            "clusterIPs": [ip],
+            "ipFamilies": ["IPv4"],
+            "ipFamilyPolicy": "SingleStack",
+            "internalTrafficPolicy": "Cluster",
+            "sessionAffinity": "None",
+            "selector": {"app": f"app-{number}"},
+            "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}],
+        },
+        "status": {"loadBalancer": {}},
+    }
+
+
+def endpoint_slices(number: int, endpoints: int, *, offset: int = 0) -> list[dict[str, Any]]:
+    """The slices of a Service, 100 endpoints each, as the endpoint slice controller writes them.
+
+    Args:
+        number: of the Service
+        endpoints: how many it has
+        offset: moves the last endpoint to another address, for a change
+    """
+    first = number * endpoints
+    found = []
+    for start in range(0, endpoints, 100):
+        members = range(first + start, first + min(start + 100, endpoints))
+        last = first + endpoints - 1
+        addresses = [_address(40, m) if m != last or not offset else _address(200, offset) for m in members]
+        found.append(
+            {
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": {
+                    "name": f"service-{number}-{start // 100:05d}",
+                    "namespace": "bench",
+                    "labels": {
+                        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+                        "kubernetes.io/service-name": f"service-{number}",
+                    },
+                    "creationTimestamp": "2026-01-01T00:00:00Z",
+                },
+                "addressType": "IPv4",
+                "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+                "endpoints": [_endpoint(m, address) for m, address in zip(members, addresses, strict=True)],
+            }
+        )
+    return found
+
+
+def _endpoint(member: int, address: str) -> dict[str, Any]:
+    return {
+        "addresses": [address],
+        "conditions": {"ready": True, "serving": True, "terminating": False},
+        "nodeName": f"node-{member % 100}",
+        "zone": "abc"[member % 3],
+        "targetRef": {
+            "kind": "Pod",
+            "name": f"pod-{member}",
+            "namespace": "bench",
+            "uid": f"00000000-0000-0000-0001-{member:012x}",
+        },
+    }

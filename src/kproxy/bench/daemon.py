@@ -1,0 +1,158 @@
+"""The daemon as an operator runs it: a process in a namespace, beside an API server in ours."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from aiohttp import web
+
+from kproxy.apiserver import Store, create_app
+from kproxy.bench import cluster
+from kproxy.bench.cluster import Size
+from kproxy.lab.commits import CommitMonitor
+from kproxy.lab.namespaces import Namespace
+from kproxy.lab.probe import now
+from kproxy.lab.process import start
+
+_CHANGES = 200
+_WARM_UP = 20
+_PATIENCE = 120.0
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class DaemonRun(NamedTuple):
+    """Seconds and bytes."""
+
+    start_to_synced: float
+    """From the start of the process to the commit of the full sync."""
+    start_cpu: float
+    change: float
+    """Median, from the API server's watch event to the kernel's notice of the commit, as another process gets it."""
+    change_p99: float
+    change_cpu: float
+    """Mean CPU time of the proxy, the kernel's share included."""
+    idle_cpu: float
+    """Share of one core with nothing to do."""
+    resident: int
+
+
+async def measure(size: Size, proxy: Sequence[str]) -> DaemonRun:
+    """Serve a cluster from an API, start the proxy on it, and change one endpoint after the other.
+
+    Args:
+        size: of the cluster
+        proxy: the command; `--config FILE` is appended
+
+    Raises:
+        OSError: namespaces cannot be made
+        TimeoutError: the proxy did not sync
+    """
+    async with AsyncExitStack() as stack:
+        namespace = stack.enter_context(Namespace("bench"))
+        namespace.run(_loopback_up)
+        store = Store()
+        _fill(store, size)
+        url = await _serve(stack, namespace, store)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        monitor = stack.enter_context(CommitMonitor(namespace))
+        begin = now()
+        process = await stack.enter_async_context(start(namespace, [*proxy, "--config", _configuration(folder, url)]))
+        try:
+            # A family's table each; the larger one is committed first.
+            await monitor.burst_since(begin, _PATIENCE, 0.5)
+        except TimeoutError:
+            raise TimeoutError(f"{proxy[0]} did not sync:\n{process.output()}") from None
+        synced = monitor.commits[-1].at - begin
+        start_cpu = _cpu(process.pid)
+        await asyncio.sleep(2.0)
+        resident = _resident(process.pid)
+        idle_begin, idle_cpu = now(), _cpu(process.pid)
+        await asyncio.sleep(5.0)
+        idle = (_cpu(process.pid) - idle_cpu) / (now() - idle_begin)
+        seconds, cpu = await _changes(store, size, monitor, process.pid)
+    ordered = sorted(seconds)
+    median, p99 = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
+    return DaemonRun(synced, start_cpu, median, p99, cpu, idle, resident)
+
+
+async def _changes(store: Store, size: Size, monitor: CommitMonitor, pid: int) -> tuple[list[float], float]:
+    seconds = []
+    cpu = _cpu(pid)
+    for number in range(_WARM_UP + _CHANGES):
+        if number == _WARM_UP:
+            cpu = _cpu(pid)
+        slice_ = cluster.endpoint_slices(number * 7919 % size.services, size.endpoints, offset=number + 1)[-1]
+        written = now()
+        store.apply(slice_)
+        (commit, *_) = await monitor.burst_since(written, _PATIENCE, 0.005)
+        if number >= _WARM_UP:
+            seconds.append(commit.at - written)
+    return seconds, (_cpu(pid) - cpu) / len(seconds)
+
+
+def _fill(store: Store, size: Size) -> None:
+    store.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-0"}})
+    for number in range(size.services):
+        store.apply(cluster.service(number))
+        for slice_ in cluster.endpoint_slices(number, size.endpoints):
+            store.apply(slice_)
+
+
+async def _serve(stack: AsyncExitStack, namespace: Namespace, store: Store) -> str:
+    listener = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
+    runner = web.AppRunner(create_app(store), access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, listener).start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _configuration(folder: Path, url: str) -> str:
+    kubeconfig = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "bench",
+        "clusters": [{"name": "bench", "cluster": {"server": url}}],
+        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
+        "users": [{"name": "bench", "user": {"token": "bench"}}],
+    }
+    (folder / "kubeconfig").write_bytes(msgspec.json.encode(kubeconfig))
+    configuration = {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "nftables",
+        "hostnameOverride": "node-0",
+        "clusterCIDR": cluster.POD_NETWORK,
+        "clientConnection": {
+            "kubeconfig": str(folder / "kubeconfig"),
+            "contentType": "application/json",
+            "acceptContentTypes": "application/json",
+            "qps": -1,
+        },
+        "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+        "nftables": {"minSyncPeriod": "0s", "syncPeriod": "30s"},
+    }
+    path = folder / "config"
+    path.write_bytes(msgspec.json.encode(configuration))
+    return str(path)
+
+
+def _loopback_up() -> None:
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def _cpu(pid: int) -> float:
+    """Seconds that all threads of a process have run, to the nanosecond (proc(5), schedstat)."""
+    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def _resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
