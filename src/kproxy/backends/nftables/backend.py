@@ -36,6 +36,7 @@ class NftablesBackend:
         self._socket = open_nftables()
         self._tables = {family: KernelTable(self._socket, family, options) for family in families}
         self._monitor: TableMonitor | None = None
+        self._on_tampering: Callable[[], None] = lambda: None
 
     def families(self) -> Collection[Family]:
         return self._tables.keys()
@@ -44,7 +45,15 @@ class NftablesBackend:
         return [table.sync(changed, model) for table in self._tables.values()]
 
     def sync_all(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
-        return [table.sync_all(changed, model) for table in self._tables.values()]
+        if self._monitor is None:
+            return [table.sync_all(changed, model) for table in self._tables.values()]
+        generation, commits = self._socket.generation(), self._socket.commits
+        with self._monitor.paused():
+            outcomes = [table.sync_all(changed, model) for table in self._tables.values()]
+        if self._socket.generation() - generation != self._socket.commits - commits:
+            # Somebody else committed while nobody listened; it may have been to our table.
+            self._on_tampering()
+        return outcomes
 
     def set_node_port_addresses(self, addresses: Collection[Address]) -> None:
         for table in self._tables.values():
@@ -56,6 +65,7 @@ class NftablesBackend:
             table.options = msgspec.structs.replace(table.options, local_traffic=local)
 
     def watch(self, on_tampering: Callable[[], None]) -> None:
+        self._on_tampering = on_tampering
         families = {NFPROTO[family] for family in self._tables}
         monitor = self._monitor = TableMonitor(TABLE, families, self._socket.netlink.port_id)
 

@@ -85,14 +85,15 @@ class KernelTable:
             OSError: the kernel could not be asked, or the transaction not sent
         """
         state = readback.read(self._socket, self.family, self.options)
-        if not self._loaded:
+        if self._loaded:
+            for name in {*changed, *self._refused}:
+                self.desired.put(name, model.ports(name, self.family), None)
+            self._refused.clear()
+        else:
             self._load(model, state)
         if self._addresses is not None:
             self.desired.put_node_port_ips(self._addresses, Delta())
             self._addresses = None
-        for name in {*changed, *self._refused}:
-            self.desired.put(name, model.ports(name, self.family), None)
-        self._refused.clear()
         refused: list[Refused] = []
         readings = 0 if state else _READINGS
         while True:

@@ -55,6 +55,8 @@ class NftSocket:
             OSError: the kernel has no netfilter netlink (EPROTONOSUPPORT)
         """
         self.netlink = NetlinkSocket(NETLINK_NETFILTER)
+        self.commits = 0
+        """How many transactions it has committed."""
 
     def close(self) -> None:
         self.netlink.close()
@@ -97,7 +99,10 @@ class NftSocket:
                 if answer.error:
                     about = batch[position - 1] if 1 <= position <= len(batch) else None
                     refusals.append(Refusal(about, answer))
-        return refusals or Committed(len(batch), size)
+        if refusals:
+            return refusals
+        self.commits += 1
+        return Committed(len(batch), size)
 
     def generation(self) -> int:
         """The number of the rule-set that is in force; every commit, by anybody, counts it up.

@@ -1,0 +1,1 @@
+"""The HTTP face of the store: aiohttp handlers that speak the Kubernetes API."""

@@ -1,0 +1,37 @@
+"""The `kproxy` command: one module a command, loaded when it is used."""
+
+from typing import Annotated
+
+import typer
+
+from kproxy import __version__
+from kproxy.cli import apiserver, cleanup, demo, render, run
+
+app = typer.Typer(
+    name="kproxy",
+    help="A Kubernetes node service proxy whose cost follows the change, not the cluster.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run.run)
+app.command()(render.render)
+app.command(epilog=apiserver.EXAMPLES)(apiserver.apiserver)
+app.command()(demo.demo)
+app.command()(cleanup.cleanup)
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001 - typer's callback
+    if value:
+        typer.echo(f"kproxy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
