@@ -1,0 +1,55 @@
+# `make demo` shows it at work, `make test` proves it; both install what they need.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+DEMO_PACKAGES := iproute2 nftables util-linux
+TEST_PACKAGES := $(DEMO_PACKAGES) iptables ipset conntrack procps
+
+.PHONY: help setup demo test lint format bench-nftables clean
+
+help:
+	@echo "make demo            a node, pods, a second node and a client out of network namespaces, with traffic"
+	@echo "make test            everything: linting, types, tests"
+	@echo "make setup           .venv with the commands kproxy and kube-proxy"
+	@echo "make lint            ruff, mypy, import-linter"
+	@echo "make format          let ruff format and mend"
+	@echo "make bench-nftables  the figures of nftables mode, beside the floor that the kernel sets"
+	@echo "make clean           remove .venv and caches"
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; set PYTHON to one" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || scripts/install-packages python3-venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	@scripts/install-packages $(DEMO_PACKAGES) || [ "$$(id -u)" -ne 0 ]
+	@$(BIN)/kproxy demo
+
+test: setup
+	@scripts/install-packages $(TEST_PACKAGES) || [ "$$(id -u)" -ne 0 ]
+	@command -v kubectl >/dev/null || scripts/install-packages kubernetes-client || [ "$$(id -u)" -ne 0 ]
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-nftables: setup
+	$(BIN)/python -m kproxy.bench nftables
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

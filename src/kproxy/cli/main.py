@@ -22,7 +22,7 @@ app.command()(demo.demo)
 app.command()(cleanup.cleanup)
 
 
-def _show_version(value: bool) -> None:  # noqa: FBT001 - typer's callback
+def _show_version(value: bool) -> None:
     if value:
         typer.echo(f"kproxy {__version__}")
         raise typer.Exit

@@ -1,0 +1,96 @@
+"""When syncs happen."""
+
+import asyncio
+
+from kproxy.daemon.runner import SyncRunner
+
+
+async def settle() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def test_requests_at_hand_are_one_sync() -> None:
+    syncs: list[int] = []
+
+    def sync() -> bool:
+        syncs.append(1)
+        return True
+
+    runner = SyncRunner(sync, min_period=0, sync_period=60)
+    for _ in range(5):
+        runner.request()
+    assert syncs == []
+    await settle()
+    assert len(syncs) == 1
+    runner.request()
+    await settle()
+    assert len(syncs) == 2
+    runner.close()
+
+
+async def test_syncs_keep_their_distance() -> None:
+    loop = asyncio.get_running_loop()
+    times: list[float] = []
+    second = asyncio.Event()
+
+    def sync() -> bool:
+        times.append(loop.time())
+        if len(times) == 2:
+            second.set()
+        return True
+
+    runner = SyncRunner(sync, min_period=0.05, sync_period=60)
+    runner.request()
+    await settle()
+    runner.request()
+    runner.request()
+    await asyncio.wait_for(second.wait(), 5)
+    assert times[1] - times[0] >= 0.05
+    runner.close()
+
+
+async def test_without_requests_it_syncs_now_and_then() -> None:
+    count = 0
+    third = asyncio.Event()
+
+    def sync() -> bool:
+        nonlocal count
+        count += 1
+        if count == 3:
+            third.set()
+        return True
+
+    runner = SyncRunner(sync, min_period=0, sync_period=0.01)
+    runner.request()
+    await asyncio.wait_for(third.wait(), 5)
+    runner.close()
+
+
+async def test_a_failed_sync_is_tried_again_later_and_later() -> None:
+    loop = asyncio.get_running_loop()
+    times: list[float] = []
+    worked = asyncio.Event()
+
+    def sync() -> bool:
+        times.append(loop.time())
+        if len(times) < 3:
+            return False
+        worked.set()
+        return True
+
+    runner = SyncRunner(sync, min_period=0, sync_period=60)
+    runner.request()
+    await settle()
+    runner.request()  # a request does not shorten the wait
+    await asyncio.wait_for(worked.wait(), 5)
+    assert times[1] - times[0] >= 0.08
+    assert times[2] - times[1] >= 0.16
+    runner.close()
+
+
+async def test_nothing_runs_after_close() -> None:
+    runner = SyncRunner(lambda: 1 / 0 > 0, min_period=0, sync_period=60)
+    runner.request()
+    runner.close()
+    await settle()
