@@ -15,10 +15,10 @@ from kproxy.services.tracker import ServiceTracker
 POD_NETWORKS = by_network(["10.244.0.0/16", "fd00:10:244::/48"])
 FAMILIES = tuple(Family)
 
-_ENDPOINTS = {name for name in SetName if name.endswith("endpoints")}
+_SLOTTED = ("-endpoints", "-picks")
 _BALANCED = {SetName.SERVICE_PORTS, SetName.NODEPORTS, SetName.SERVICE_LOCAL_PORTS, SetName.NODEPORT_LOCAL_PORTS}
 
-Contents = dict[tuple[Family, SetName], object]
+Contents = dict[tuple[Family, str], object]
 
 
 def backend() -> NftablesBackend:
@@ -37,8 +37,8 @@ def tracker_of(objects: Iterable[KubeObject], node: str = "here") -> ServiceTrac
 def contents() -> Contents:
     """Both families' sets as the kernel has them.
 
-    Which of its slots an endpoint has is left to history, so an endpoint map becomes, for each destination, the
-    set of its endpoints; that slots are numbered from 0 without gaps is checked here.
+    Which number leads to an endpoint is left to history, so a map by number becomes, for each destination, the set of
+    what it leads to; that the numbers begin at 0 and have no gaps is checked here.
     """
     found: Contents = {}
     socket = open_nftables()
@@ -50,7 +50,7 @@ def contents() -> Contents:
             layout = declaration(family, name).layout
             records = list(split(joined, layout.record))
             assert len(set(records)) == len(records)
-            found[family, name] = _by_destination(records, layout.key) if name in _ENDPOINTS else set(records)
+            found[family, name] = _by_destination(records, layout.key) if name.endswith(_SLOTTED) else set(records)
         for name in _BALANCED:
             used = {record[-4:] for record in split(state.records[name], declaration(family, name).layout.record)}
             assert used <= {balancer.encoded for balancer in state.balancers}
@@ -64,5 +64,7 @@ def _by_destination(records: list[bytes], key: int) -> dict[bytes, list[bytes]]:
         slot = int.from_bytes(record[key - 4 : key], "little")
         destinations.setdefault(record[: key - 4], {})[slot] = record[key:]
     for slots in destinations.values():
-        assert sorted(slots) == list(range(len(slots)))
+        own = [slot for slot in slots if slot > 0xFFFF]  # of destinations with session affinity
+        assert len(own) in (0, len(slots))
+        assert own or sorted(slots) == list(range(len(slots)))
     return {destination: sorted(slots.values()) for destination, slots in destinations.items()}

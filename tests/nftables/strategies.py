@@ -39,6 +39,9 @@ def services(draw: st.DrawFn) -> Service:
         "internalTrafficPolicy": draw(_POLICIES),
         "externalTrafficPolicy": draw(_POLICIES),
     }
+    if (seconds := draw(st.sampled_from([0, 0, 10, 10800]))) > 0:
+        spec["sessionAffinity"] = "ClientIP"
+        spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": seconds}}
     if kind == "LoadBalancer":
         spec["ingress"] = [{"ip": ip} for ip in draw(st.lists(st.sampled_from(["198.51.100.1", "198.51.100.2"])))]
         ranges = ["10.0.0.0/8", "10.1.0.0/16", "192.168.0.0/24", "192.168.1.0/24", "0.0.0.0/0", "2001:db8::/32"]

@@ -71,8 +71,11 @@ def test_any_sequence_of_changes_ends_in_the_table_of_a_fresh_start(
     restarted = backend()
     restarted.set_node_port_addresses(NODE_IPS)
     again = tracker_of(remaining.values())
-    unused = {b for table in changing._tables.values() for b in table._balancers - table.desired.balancers()}
-    assert written(restarted.sync_all((), again)) == len(unused)
+    unused = sum(
+        len(table._balancers - table.desired.balancers()) + len(table._timeouts - table.desired.timeouts())
+        for table in changing._tables.values()
+    )
+    assert written(restarted.sync_all((), again)) == unused
     restarted.close()
 
     cleanup()
@@ -197,6 +200,28 @@ def test_cleanup_removes_our_tables_and_nothing_else() -> None:
     assert set(cleanup()) == set(FAMILIES)
     assert nft("list", "tables") == "table ip other\n"
     assert cleanup() == []
+
+
+def test_what_clients_were_sent_to_is_not_touched_by_a_restart() -> None:
+    sticky = service(sessionAffinity="ClientIP")
+    tracker = tracker_of([sticky, slice_of("web", "10.0.0.1", "10.0.0.2")])
+    written(backend().sync_all((), tracker))
+    nft("add element ip kube-proxy service-affinity { 192.0.2.5 . 10.96.0.10 . tcp . 80 timeout 3h : 1:1 }")
+    assert written(backend().sync_all((), tracker)) == 0
+    assert "192.0.2.5 . 10.96.0.10 . tcp . 80" in nft("list", "map", "ip", "kube-proxy", "service-affinity")
+
+
+def test_the_rules_of_a_sticky_service_do_not_depend_on_its_endpoints() -> None:
+    tracker, running = ServiceTracker("here"), backend()
+    tracker.upsert(service(sessionAffinity="ClientIP"))
+    written(running.sync_all((), tracker))
+    counts = []
+    for number in (1, 50):
+        tracker.upsert(slice_of("web", *[f"10.0.0.{i}" for i in range(1, number + 1)]))
+        written(running.sync(tracker.take().services, tracker))
+        listed = nft("--terse", "list", "table", "ip", "kube-proxy")
+        counts.append(len([line for line in listed.splitlines() if "random" not in line]))
+    assert counts[1] == counts[0] + 2  # the balancer for fifty: an empty line and a closing brace
 
 
 def test_balancers_that_nobody_uses_are_removed_after_a_while() -> None:

@@ -43,6 +43,20 @@ def objects() -> list[KubeObject]:
                 made.append(slice_of(name, *v4, endpoint("10.244.1.1", nodeName="there")))
                 v6 = endpoint("fd00:10:244::1", nodeName="there" if number == 1 else "here")
                 made.append(slice_of(name, v6, name=f"{name}-v6", family="IPv6"))
+    for number, seconds in enumerate((10, 10800, 86399)):
+        affinity = {"clientIP": {"timeoutSeconds": seconds}}
+        made.append(
+            service(
+                f"sticky{number}",
+                type="NodePort",
+                clusterIPs=[f"10.96.7.{number + 1}", f"fd00:10:96::7{number + 1}"],
+                externalTrafficPolicy="Local" if number else "Cluster",
+                ports=[{"name": "http", "port": 80, "nodePort": 30700 + number}],
+                sessionAffinity="ClientIP",
+                sessionAffinityConfig=affinity,
+            )
+        )
+        made.append(slice_of(f"sticky{number}", endpoint("10.244.0.1", nodeName="here"), "10.244.1.1"))
     made.append(service("udp", clusterIP="10.96.5.5", ports=[{"name": "http", "port": 53, "protocol": "UDP"}]))
     made.append(service("sctp", clusterIP="10.96.5.6", ports=[{"name": "http", "port": 99, "protocol": "SCTP"}]))
     return made

@@ -5,22 +5,23 @@ field in its own byte order, padded to four bytes.
 """
 
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from kproxy.backends.nftables.balancers import MAX_ENDPOINTS, Balancer
-from kproxy.backends.nftables.ruleset import Scope
-from kproxy.backends.nftables.sets import SetName
+from kproxy.backends.nftables.ruleset import DESTINATIONS, Destinations, Scope
+from kproxy.backends.nftables.sets import SetName, StickyTimeout
 from kproxy.services.addresses import Address, Network, collapse
 from kproxy.services.model import Endpoint, Policy, ServicePort, Verdict
 from kproxy.services.objects import Protocol
 
 PROTOCOL_NUMBER: dict[Protocol, int] = {"TCP": 6, "UDP": 17, "SCTP": 132}
 
-Compiled: TypeAlias = tuple[tuple[SetName, bytes], ...]
+Compiled: TypeAlias = tuple[tuple[str, bytes], ...]
 """A Service's records, joined, by set; sets without records are left out."""
 
-Slots: TypeAlias = Callable[[SetName, bytes], Sequence[bytes]]
+Slots: TypeAlias = Callable[[str, bytes], Sequence[bytes]]
 """The endpoints that a destination (its key) has now, in the order of their slots; empty when it has none."""
 
 _slot_numbers: list[bytes] = []
@@ -75,7 +76,27 @@ def arrange(present: Sequence[bytes], wanted: Sequence[bytes]) -> Sequence[bytes
     return [slot for slot in slots if slot is not None]
 
 
-def _no_slots(set_name: SetName, key: bytes) -> Sequence[bytes]:
+_FIRST_OWN_SLOT = 1 << 16
+"""Numbers below are drawn by balancers."""
+
+
+def own_slots(endpoints: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    """Give each endpoint a slot that depends on itself: the same after it has been away, or after a restart.
+
+    Where two of a destination's endpoints hash to one slot, the second in their order takes the next one.
+    """
+    taken = set()
+    slots = []
+    for endpoint in endpoints:
+        slot = zlib.crc32(endpoint) | _FIRST_OWN_SLOT
+        while slot in taken:
+            slot = (slot + 1) & 0xFFFFFFFF | _FIRST_OWN_SLOT
+        taken.add(slot)
+        slots.append((slot.to_bytes(4, sys.byteorder), endpoint))
+    return slots
+
+
+def _no_slots(set_name: str, key: bytes) -> Sequence[bytes]:
     return ()
 
 
@@ -87,28 +108,30 @@ def compile_service(ports: Iterable[ServicePort], slots: Slots = _no_slots, node
         slots: where its endpoints are now, so that what stays need not be written
         node_ip: this node's address, for source ranges that include it
     """
-    records: dict[SetName, list[bytes]] = {}
+    records: dict[str, list[bytes]] = {}
     for port in ports:
         _Compiler(port, slots, records, node_ip).run()
     return tuple(
         [
-            (name, b"".join(dict.fromkeys(parts) if len(parts) > 1 and name in _REPEATED else parts))
+            (name, b"".join(dict.fromkeys(parts) if len(parts) > 1 and name.startswith(_REPEATED) else parts))
             for name, parts in records.items()
         ]
     )
 
 
-_REPEATED = {SetName.CLUSTER_IPS, SetName.EXTERNAL_IPS, SetName.LOCAL_ENDPOINT_IPS}
-"""Sets in which several ports of a Service have the same record."""
+_REPEATED = (
+    SetName.CLUSTER_IPS.value,
+    SetName.EXTERNAL_IPS.value,
+    SetName.LOCAL_ENDPOINT_IPS.value,
+    SetName.STICKY_SERVICES.value,
+    SetName.STICKY_NODEPORTS.value,
+)
+"""Sets (or what their names begin with) in which several ports or policies of a Service have the same record."""
 
-_LOCAL_PORTS = {Scope.SERVICE: SetName.SERVICE_LOCAL_PORTS, Scope.NODEPORT: SetName.NODEPORT_LOCAL_PORTS}
-_LOCAL_ENDPOINTS = {
-    Scope.SERVICE: SetName.SERVICE_LOCAL_ENDPOINTS,
-    Scope.NODEPORT: SetName.NODEPORT_LOCAL_ENDPOINTS,
-}
+_SERVICE, _SERVICE_LOCAL, _NODEPORT, _NODEPORT_LOCAL = DESTINATIONS
+_CLUSTER_ENDPOINTS = {Scope.SERVICE: _SERVICE, Scope.NODEPORT: _NODEPORT}
+_LOCAL_ENDPOINTS = {Scope.SERVICE: _SERVICE_LOCAL, Scope.NODEPORT: _NODEPORT_LOCAL}
 _LOCAL_POLICY = {Scope.SERVICE: SetName.LOCAL_POLICY_SERVICES, Scope.NODEPORT: SetName.LOCAL_POLICY_NODEPORTS}
-_PORTS = {Scope.SERVICE: SetName.SERVICE_PORTS, Scope.NODEPORT: SetName.NODEPORTS}
-_ENDPOINTS = {Scope.SERVICE: SetName.SERVICE_ENDPOINTS, Scope.NODEPORT: SetName.NODEPORT_ENDPOINTS}
 _REFUSALS = {
     (Scope.SERVICE, Verdict.REJECT): SetName.REJECTED_SERVICES,
     (Scope.SERVICE, Verdict.DROP): SetName.DROPPED_SERVICES,
@@ -121,7 +144,7 @@ class _Compiler:
     """The records of one port."""
 
     def __init__(
-        self, port: ServicePort, slots: Slots, records: dict[SetName, list[bytes]], node_ip: Address | None
+        self, port: ServicePort, slots: Slots, records: dict[str, list[bytes]], node_ip: Address | None
     ) -> None:
         self.port = port
         self.node_ip = node_ip
@@ -136,7 +159,7 @@ class _Compiler:
         self.add(SetName.CLUSTER_IPS, port.cluster_ip)
         if port.internal_verdict is Verdict.BALANCE:
             endpoints = self.local if port.internal_policy is Policy.LOCAL else self.cluster
-            self.balance(_PORTS[Scope.SERVICE], _ENDPOINTS[Scope.SERVICE], key, endpoints)
+            self.balance(_SERVICE, key, endpoints)
         else:
             self.add(_REFUSALS[Scope.SERVICE, port.internal_verdict], key)
         for address in port.external_addresses():
@@ -150,7 +173,7 @@ class _Compiler:
             if endpoint.local:
                 self.add(SetName.LOCAL_ENDPOINT_IPS, endpoint.address + endpoint.address)
 
-    def add(self, name: SetName, record: bytes) -> None:
+    def add(self, name: str, record: bytes) -> None:
         self.records.setdefault(name, []).append(record)
 
     def external(self, scope: Scope, key: bytes) -> None:
@@ -158,22 +181,33 @@ class _Compiler:
         if port.external_policy is Policy.LOCAL:
             if port.has_endpoints:
                 self.add(_LOCAL_POLICY[scope], key)
-                self.balance(_PORTS[scope], _ENDPOINTS[scope], key, self.cluster)
-                self.balance(_LOCAL_PORTS[scope], _LOCAL_ENDPOINTS[scope], key, self.local)
+                self.balance(_CLUSTER_ENDPOINTS[scope], key, self.cluster)
+                self.balance(_LOCAL_ENDPOINTS[scope], key, self.local)
         else:
-            self.balance(_PORTS[scope], _ENDPOINTS[scope], key, self.cluster, masquerade=True)
+            self.balance(_CLUSTER_ENDPOINTS[scope], key, self.cluster, masquerade=True)
         if port.external_verdict is not Verdict.BALANCE:
             self.add(_REFUSALS[scope, port.external_verdict], key)
 
-    def balance(
-        self, ports: SetName, map_name: SetName, key: bytes, endpoints: Sequence[bytes], *, masquerade: bool = False
-    ) -> None:
+    def balance(self, kind: Destinations, key: bytes, endpoints: Sequence[bytes], *, masquerade: bool = False) -> None:
         if not endpoints:
             return
-        self.add(ports, key + Balancer(len(endpoints), masquerade).encoded)
-        order = arrange(self.slots(map_name, key), endpoints)
+        self.add(kind.ports, key + Balancer(len(endpoints), masquerade).encoded)
+        if self.port.affinity_seconds:
+            self.stick(kind, key, endpoints)
+            return
+        order = arrange(self.slots(kind.endpoints, key), endpoints)
         numbers = slot_numbers(len(order))
-        self.add(map_name, b"".join([key + number + data for number, data in zip(numbers, order, strict=False)]))
+        self.add(kind.endpoints, b"".join([key + n + data for n, data in zip(numbers, order, strict=False)]))
+
+    def stick(self, kind: Destinations, key: bytes, endpoints: Sequence[bytes]) -> None:
+        """Endpoints in slots of their own, and the numbers that a balancer draws leading there."""
+        slots = own_slots(endpoints)
+        order = arrange(self.slots(kind.picks, key), [slot for slot, _ in slots])
+        numbers = slot_numbers(len(order))
+        self.add(kind.endpoints, b"".join([key + slot + data for slot, data in slots]))
+        self.add(kind.picks, b"".join([key + n + slot for n, slot in zip(numbers, order, strict=False)]))
+        self.add(kind.sticky, key)
+        self.add(StickyTimeout(kind.sticky, self.port.affinity_seconds).name, key)
 
     def firewall(self) -> None:
         """Only load balancer IPs are fenced; a client of a fenced one must be in one of the ranges.

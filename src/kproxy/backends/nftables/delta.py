@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from kproxy.backends.nftables.compile import Compiled
-from kproxy.backends.nftables.sets import SetName
 
 
 class Delta:
     """Records to add and to delete, collected over any number of Services; one transaction's worth."""
 
     def __init__(self) -> None:
-        self.added: dict[SetName, list[bytes]] = {}
-        self.deleted: dict[SetName, list[bytes]] = {}
+        self.added: dict[str, list[bytes]] = {}
+        self.deleted: dict[str, list[bytes]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.added or self.deleted)
@@ -19,11 +18,11 @@ class Delta:
     def __len__(self) -> int:
         return sum(map(len, self.added.values())) + sum(map(len, self.deleted.values()))
 
-    def add(self, name: SetName, records: Sequence[bytes]) -> None:
+    def add(self, name: str, records: Sequence[bytes]) -> None:
         if records:
             self.added.setdefault(name, []).extend(records)
 
-    def delete(self, name: SetName, records: Sequence[bytes]) -> None:
+    def delete(self, name: str, records: Sequence[bytes]) -> None:
         if records:
             self.deleted.setdefault(name, []).extend(records)
 
@@ -33,7 +32,7 @@ def split(records: bytes, size: int) -> Iterator[bytes]:
     return (records[start : start + size] for start in range(0, len(records), size))
 
 
-def differences(old: Compiled, new: Compiled) -> Iterator[tuple[SetName, bytes, bytes]]:
+def differences(old: Compiled, new: Compiled) -> Iterator[tuple[str, bytes, bytes]]:
     """The sets in which two versions of a Service differ, with the records of both."""
     before, after = dict(old), dict(new)
     for name in before | after:

@@ -7,25 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from kproxy.backends.nftables.balancers import Balancer
 from kproxy.backends.nftables.compile import Compiled, compile_service
 from kproxy.backends.nftables.delta import Delta, differences, split
-from kproxy.backends.nftables.sets import SetName, declaration, declarations
+from kproxy.backends.nftables.ruleset import DESTINATIONS
+from kproxy.backends.nftables.sets import SetName, StickyTimeout, declaration, declarations
 from kproxy.services.addresses import Address, Family
 from kproxy.services.model import ServiceName, ServicePort
 
-_BALANCED = {
-    SetName.SERVICE_PORTS,
-    SetName.SERVICE_LOCAL_PORTS,
-    SetName.NODEPORTS,
-    SetName.NODEPORT_LOCAL_PORTS,
-}
+_BALANCED: set[str] = {kind.ports for kind in DESTINATIONS}
 """Maps whose data is the identifier of a balancer."""
-_SHARED = {d.name for d in declarations(Family.IPV4) if d.shared}
+_SHARED: set[str] = {d.name for d in declarations(Family.IPV4) if d.shared}
 _COUNTED = _SHARED | _BALANCED
-_ENDPOINT_MAPS = {
-    SetName.SERVICE_ENDPOINTS,
-    SetName.SERVICE_LOCAL_ENDPOINTS,
-    SetName.NODEPORT_ENDPOINTS,
-    SetName.NODEPORT_LOCAL_ENDPOINTS,
-}
+_SLOTTED: set[str] = {name for kind in DESTINATIONS for name in (kind.endpoints, kind.picks)}
+"""Maps with numbered slots."""
+_TIMEOUTS = (f"{SetName.STICKY_SERVICES.value}-", f"{SetName.STICKY_NODEPORTS.value}-")
+"""What the names of timeouts' sets begin with."""
 
 
 class DesiredTable:
@@ -35,11 +29,13 @@ class DesiredTable:
         self.family = family
         self.node_ip: Address | None = None
         self.compiled: dict[ServiceName, Compiled] = {}
-        self._uses: dict[SetName, Counter[bytes]] = {name: Counter() for name in _SHARED}
+        self._uses: dict[str, Counter[bytes]] = {name: Counter() for name in _SHARED}
         self._balancers: Counter[bytes] = Counter()
         """How many ports use each balancer, by its encoded identifier."""
+        self._timeouts: Counter[str] = Counter()
+        """How many destinations are in the set of each timeout."""
         self._node_port_ips: set[Address] = set()
-        self._adopted: dict[SetName, dict[bytes, list[bytes]]] = {}
+        self._adopted: dict[str, dict[bytes, list[bytes]]] = {}
 
     # ------------------------------------------------------------------ changes
 
@@ -55,23 +51,25 @@ class DesiredTable:
         else:
             self.compiled.pop(name, None)
         for set_name, had, needs in differences(old, new) if old else ((name, b"", records) for name, records in new):
-            if delta is None and set_name not in _COUNTED:
+            if delta is None and set_name not in _COUNTED and not set_name.startswith(_TIMEOUTS):
                 continue
             size = declaration(self.family, set_name).layout.record
             gone, come = _exclusive(had, needs, size)
             self._change(set_name, gone, come, Delta() if delta is None else delta)
 
-    def _change(self, name: SetName, gone: Sequence[bytes], come: Sequence[bytes], delta: Delta) -> None:
+    def _change(self, name: str, gone: Sequence[bytes], come: Sequence[bytes], delta: Delta) -> None:
         if name in _SHARED:
             gone, come = self._count(name, gone, come)
         elif name in _BALANCED:
             self._balancers.update(record[-4:] for record in come)
             self._balancers.subtract(record[-4:] for record in gone)
+        elif name.startswith(_TIMEOUTS):
+            self._timeouts[name] += len(come) - len(gone)
         delta.delete(name, gone)
         delta.add(name, come)
 
     def _count(
-        self, name: SetName, gone: Iterable[bytes], come: Iterable[bytes]
+        self, name: str, gone: Iterable[bytes], come: Iterable[bytes]
     ) -> tuple[Sequence[bytes], Sequence[bytes]]:
         """Of shared records, those that nobody needs any more, and those that nobody needed before."""
         uses = self._uses[name]
@@ -95,9 +93,9 @@ class DesiredTable:
 
     # ------------------------------------------------------------------ slots
 
-    def adopt(self, records: dict[SetName, bytes]) -> None:
+    def adopt(self, records: dict[str, bytes]) -> None:
         """Learn which endpoint has which slot in the kernel, before the first `put`, so that each keeps it."""
-        self._adopted = {name: self._slots_by_destination(name, records.get(name, b"")) for name in _ENDPOINT_MAPS}
+        self._adopted = {name: self._slots_by_destination(name, records.get(name, b"")) for name in _SLOTTED}
 
     def forget_adopted(self) -> None:
         self._adopted = {}
@@ -105,12 +103,10 @@ class DesiredTable:
     def _slots(self, old: Compiled) -> "_CurrentSlots":
         source = self._adopted
         if not source and old:
-            source = {
-                name: self._slots_by_destination(name, records) for name, records in old if name in _ENDPOINT_MAPS
-            }
+            source = {name: self._slots_by_destination(name, records) for name, records in old if name in _SLOTTED}
         return _CurrentSlots(source)
 
-    def _slots_by_destination(self, name: SetName, records: bytes) -> dict[bytes, list[bytes]]:
+    def _slots_by_destination(self, name: str, records: bytes) -> dict[bytes, list[bytes]]:
         """Each destination's endpoints by slot. Records may come in any order, as the kernel hashes them."""
         layout = declaration(self.family, name).layout
         destination = layout.key - 4
@@ -127,9 +123,14 @@ class DesiredTable:
         decoded = (Balancer.decode(encoded) for encoded, uses in self._balancers.items() if uses)
         return {balancer for balancer in decoded if balancer}
 
-    def everything(self) -> Iterator[tuple[SetName, bytes]]:
+    def timeouts(self) -> set[StickyTimeout]:
+        """Every timeout of session affinity that some destination has."""
+        parsed = (StickyTimeout.parse(name) for name, uses in self._timeouts.items() if uses)
+        return {timeout for timeout in parsed if timeout}
+
+    def everything(self) -> Iterator[tuple[str, bytes]]:
         """All records of all sets but the balancers' own, joined."""
-        by_set: dict[SetName, list[bytes]] = {}
+        by_set: dict[str, list[bytes]] = {}
         for compiled in self.compiled.values():
             for name, records in compiled:
                 if name not in _SHARED:
@@ -140,7 +141,7 @@ class DesiredTable:
         for name, parts in by_set.items():
             yield name, b"".join(parts)
 
-    def owner(self, name: SetName, key: bytes) -> ServiceName | None:
+    def owner(self, name: str, key: bytes) -> ServiceName | None:
         """The Service that needs the element with this key; searches all, for error messages."""
         size = declaration(self.family, name).layout.record
         for service, compiled in self.compiled.items():
@@ -159,8 +160,8 @@ def _exclusive(had: bytes, needs: bytes, size: int) -> tuple[list[bytes], list[b
 class _CurrentSlots:
     """Looks up a destination's present slots."""
 
-    def __init__(self, source: dict[SetName, dict[bytes, list[bytes]]]) -> None:
+    def __init__(self, source: dict[str, dict[bytes, list[bytes]]]) -> None:
         self._source = source
 
-    def __call__(self, name: SetName, key: bytes) -> Sequence[bytes]:
+    def __call__(self, name: str, key: bytes) -> Sequence[bytes]:
         return self._source.get(name, {}).get(key, ())

@@ -1,13 +1,20 @@
 """From rules and records to the messages of a transaction."""
 
 import hashlib
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from kproxy.backends.nftables.balancers import Balancer
 from kproxy.backends.nftables.delta import Delta
-from kproxy.backends.nftables.ruleset import TABLE, Rule, RulesetOptions, chains
-from kproxy.backends.nftables.sets import SetDeclaration, SetName, declaration, declarations
+from kproxy.backends.nftables.ruleset import (
+    TABLE,
+    Rule,
+    RulesetOptions,
+    chains,
+    remembering_rule,
+)
+from kproxy.backends.nftables.sets import SetDeclaration, SetName, StickyTimeout, declaration, declarations
 from kproxy.backends.nftables.statements import NFPROTO
 from kproxy.kernel.netlink import HEADER, nested
 from kproxy.kernel.nftnl import protocol
@@ -23,7 +30,7 @@ _COMMENT, _DIGEST = 0, 0x80
 class ElementRun(NamedTuple):
     """What a message adds to or deletes from a set: the records from `first` on."""
 
-    name: SetName
+    name: str
     records: bytes
     first: int
     delete: bool
@@ -53,19 +60,44 @@ def skeleton(family: Family, options: RulesetOptions) -> Iterator[Message]:
     """Create the table with its sets, chains and rules; it must not exist."""
     proto = NFPROTO[family]
     yield protocol.new_table(proto, TABLE, protocol.comment(0, "rules for kube-proxy"))
-    for number, set_ in enumerate(declarations(family), 1):
-        yield protocol.new_set(
-            proto,
-            TABLE,
-            set_.name,
-            set_.attributes,
-            identifier=number,
-            fields=set_.fields,
-            userdata=set_.userdata,
-        )
+    for set_ in declarations(family):
+        yield _create_set(family, set_)
     for chain in chains(family, options):
         yield protocol.new_chain(proto, TABLE, chain.name, chain.hook)
         yield from _rules(family, chain.name, chain.rules)
+
+
+def _create_set(family: Family, set_: SetDeclaration) -> Message:
+    return protocol.new_set(
+        NFPROTO[family],
+        TABLE,
+        set_.name,
+        set_.attributes,
+        identifier=zlib.crc32(set_.name.encode()),
+        fields=set_.fields,
+        size=set_.size,
+        userdata=set_.userdata,
+    )
+
+
+def create_timeouts(family: Family, timeouts: Iterable[StickyTimeout]) -> Iterator[Message]:
+    """Create the sets and rules of timeouts of session affinity."""
+    for timeout in sorted(timeouts):
+        yield _create_set(family, declaration(family, timeout.name))
+        yield from _rules(family, timeout.chain, [remembering_rule(timeout, family)])
+
+
+def delete_timeouts(
+    family: Family, unused: Iterable[StickyTimeout], remaining: Iterable[StickyTimeout]
+) -> Iterator[Message]:
+    """Delete the sets and rules of timeouts; the rules of those that remain are written anew."""
+    kept = sorted(remaining)
+    for timeout in sorted(unused):
+        chain = timeout.chain
+        yield protocol.flush_chain(NFPROTO[family], TABLE, chain)
+        yield from _rules(family, chain, [remembering_rule(t, family) for t in kept if t.chain == chain])
+    for timeout in sorted(unused):
+        yield protocol.delete_set(NFPROTO[family], TABLE, timeout.name)
 
 
 def _rules(family: Family, chain: str, rules: Iterable[Rule]) -> Iterator[Message]:

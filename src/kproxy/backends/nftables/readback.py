@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from kproxy.backends.nftables.balancers import Balancer
 from kproxy.backends.nftables.messages import rules_of, userdata
-from kproxy.backends.nftables.ruleset import TABLE, RulesetOptions, chains
-from kproxy.backends.nftables.sets import SetName, declarations
+from kproxy.backends.nftables.ruleset import TABLE, RulesetOptions, Scope, chains, remembering_rule
+from kproxy.backends.nftables.sets import SetName, StickyTimeout, declaration, declarations
 from kproxy.backends.nftables.statements import NFPROTO
 from kproxy.kernel.nftnl.reading import TableContents, read_elements, read_table, read_verdicts
 from kproxy.kernel.nftnl.transaction import NftSocket
@@ -16,7 +16,8 @@ class TableState(NamedTuple):
     """What of our table exists in the kernel, and is right."""
 
     balancers: set[Balancer]
-    records: dict[SetName, bytes]
+    timeouts: set[StickyTimeout]
+    records: dict[str, bytes]
 
 
 def read(socket: NftSocket, family: Family, options: RulesetOptions) -> TableState | None:
@@ -32,24 +33,33 @@ def read(socket: NftSocket, family: Family, options: RulesetOptions) -> TableSta
     balancers = _balancers(contents, read_verdicts(socket, proto, TABLE, SetName.BALANCERS), options)
     if balancers is None:
         return None
+    timeouts = {timeout for name in contents.sets if (timeout := StickyTimeout.parse(name))}
     records = {}
-    for set_ in declarations(family):
-        if set_.is_verdict_map:
+    for name in contents.sets:
+        set_ = declaration(family, name)
+        if set_.is_verdict_map or set_.learned:
             continue
         found = read_elements(socket, proto, TABLE, set_.name, set_.layout)
         if found is None:
             return None
         records[set_.name] = found
-    return TableState(balancers, records)
+    return TableState(balancers, timeouts, records)
 
 
 def _is_ours(contents: TableContents, family: Family, options: RulesetOptions) -> bool:
-    if contents.sets != {set_.name: set_.attributes for set_ in declarations(family)}:
+    declared = {set_.name: set_.attributes for set_ in declarations(family)}
+    timeouts = [timeout for name in contents.sets if (timeout := StickyTimeout.parse(name))]
+    declared |= {timeout.name: declaration(family, timeout.name).attributes for timeout in timeouts}
+    if contents.sets != declared:
+        return False
+    remembered = {userdata(remembering_rule(timeout, family)) for timeout in timeouts}
+    found = [rule for scope in Scope for rule in contents.rules.get(f"{scope.value}-remember", ())]
+    if len(found) != len(remembered) or set(found) != remembered:
         return False
     for chain in chains(family, options):
         if chain.name not in contents.chains or contents.chains[chain.name] != chain.hook:
             return False
-        if contents.rules[chain.name] != [userdata(rule) for rule in chain.rules]:
+        if chain.rules and contents.rules[chain.name] != [userdata(rule) for rule in chain.rules]:
             return False
     return True
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from kproxy.backends.nftables.delta import split
 from kproxy.backends.nftables.desired import DesiredTable
 from kproxy.backends.nftables.messages import rules_of
-from kproxy.backends.nftables.ruleset import TABLE, Chain, RulesetOptions, chains
-from kproxy.backends.nftables.sets import SetDeclaration, declarations
+from kproxy.backends.nftables.ruleset import TABLE, Chain, RulesetOptions, chains, remembering_rule
+from kproxy.backends.nftables.sets import SetDeclaration, declaration, declarations
 from kproxy.backends.nftables.statements import ADDRESS, CLASSID, INET_PROTO, INET_SERVICE, IP, MARK, DataType
 from kproxy.kernel.nftnl.protocol import HOOK_PREROUTING, Hook
 from kproxy.services.addresses import Address, format_address
@@ -30,7 +30,14 @@ def render(desired: DesiredTable, options: RulesetOptions) -> Iterator[str]:
             records = sorted(split(contents.get(set_.name, b""), set_.layout.record))
             elements = [_element(set_, record) for record in records]
         yield from _set_lines(set_, elements)
+    timeouts = sorted(desired.timeouts())
+    for timeout in timeouts:
+        set_ = declaration(family, timeout.name)
+        yield from _set_lines(set_, [_element(set_, r) for r in split(contents[set_.name], set_.layout.record)])
     for chain in chains(family, options):
+        if not chain.rules:
+            rules = [remembering_rule(t, family) for t in timeouts if t.chain == chain.name]
+            chain = chain._replace(rules=tuple(rules))
         yield from _chain_lines(chain)
     for balancer in balancers:
         yield from _chain_lines(Chain(balancer.chain, rules_of(balancer, options)))
@@ -43,8 +50,12 @@ def _set_lines(set_: SetDeclaration, elements: Sequence[str]) -> Iterator[str]:
         type_ += " : " + " . ".join(t.name for t in set_.data)
     yield f"\t{'map' if set_.data else 'set'} {set_.name} {{"
     yield f"\t\ttype {type_}"
+    if set_.size:
+        yield f"\t\tsize {set_.size}"
     if set_.ranges:
         yield "\t\tflags interval"
+    if set_.learned:
+        yield "\t\tflags dynamic,timeout"
     yield f'\t\tcomment "{set_.comment}"'
     if elements:
         yield "\t\telements = { " + ",\n\t\t\t     ".join(elements) + " }"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from kproxy.backends.nftables.sets import SetName
+from kproxy.backends.nftables.sets import SetName, StickyTimeout
 from kproxy.backends.nftables.statements import (
     CLEAR_PRIORITY,
     CT_DNAT,
@@ -31,6 +31,7 @@ from kproxy.backends.nftables.statements import (
     clear_mark,
     daddr,
     dnat_to,
+    forget,
     goto,
     in_set,
     input_interface,
@@ -38,6 +39,7 @@ from kproxy.backends.nftables.statements import (
     mark_has,
     not_in_set,
     reject,
+    remember,
     saddr,
     set_mark,
     set_priority,
@@ -104,8 +106,12 @@ _BEFORE_DSTNAT = _DSTNAT - 10
 
 
 def chains(family: Family, options: RulesetOptions) -> tuple[Chain, ...]:
-    """All chains but the balancers', in an order in which each only refers to earlier ones."""
+    """All chains but the balancers', in an order in which each only refers to earlier ones.
+
+    Those that remember clients are without their rules, which come and go with timeouts of session affinity.
+    """
     return (
+        *(Chain(f"{scope.value}-remember", ()) for scope in Scope),
         *_checks(family),
         *_balancing(family),
         *_services(family, options),
@@ -147,33 +153,113 @@ def _checks(family: Family) -> list[Chain]:
     ]
 
 
+class Destinations(NamedTuple):
+    """A kind of destination, and the sets that know it."""
+
+    chain: str
+    scope: Scope
+    ports: SetName
+    endpoints: SetName
+    picks: SetName
+
+    @property
+    def sticky(self) -> SetName:
+        return SetName.STICKY_SERVICES if self.scope is Scope.SERVICE else SetName.STICKY_NODEPORTS
+
+    @property
+    def affinity(self) -> SetName:
+        return SetName.SERVICE_AFFINITY if self.scope is Scope.SERVICE else SetName.NODEPORT_AFFINITY
+
+
+DESTINATIONS = (
+    Destinations("service", Scope.SERVICE, SetName.SERVICE_PORTS, SetName.SERVICE_ENDPOINTS, SetName.SERVICE_PICKS),
+    Destinations(
+        "service-local",
+        Scope.SERVICE,
+        SetName.SERVICE_LOCAL_PORTS,
+        SetName.SERVICE_LOCAL_ENDPOINTS,
+        SetName.SERVICE_LOCAL_PICKS,
+    ),
+    Destinations("nodeport", Scope.NODEPORT, SetName.NODEPORTS, SetName.NODEPORT_ENDPOINTS, SetName.NODEPORT_PICKS),
+    Destinations(
+        "nodeport-local",
+        Scope.NODEPORT,
+        SetName.NODEPORT_LOCAL_PORTS,
+        SetName.NODEPORT_LOCAL_ENDPOINTS,
+        SetName.NODEPORT_LOCAL_PICKS,
+    ),
+)
+
+
 def _balancing(family: Family) -> list[Chain]:
     """For each kind of destination, a chain that finds its balancer and then its endpoint, if it has any.
 
     While a transaction is being committed, a packet may see the old balancer and the new endpoints: a slot
     that is gone falls back to slot 0, which exists as long as the destination has an endpoint at all.
     """
-
-    def balance(name: str, scope: Scope, ports: SetName, endpoints: SetName) -> Chain:
-        key = scope.key(family)
-        return Chain(
-            name,
-            (
-                _rule(CLEAR_PRIORITY),
-                _rule(set_priority(key, ports)),
-                _rule(verdict_map([PRIORITY], SetName.BALANCERS)),
-                _rule(dnat_to(family, (*key, PRIORITY), endpoints)),
-                _rule(dnat_to(family, (*key, FIRST_SLOT), endpoints)),
+    chains = []
+    for kind in DESTINATIONS:
+        key = kind.scope.key(family)
+        chains += [
+            _sticky(family, kind),
+            Chain(
+                f"{kind.chain}-balance",
+                (
+                    *_draw(family, kind),
+                    _rule(in_set(key, kind.sticky), goto(f"{kind.chain}-sticky")),
+                    _rule(dnat_to(family, (*key, PRIORITY), kind.endpoints)),
+                    _rule(dnat_to(family, (*key, FIRST_SLOT), kind.endpoints)),
+                ),
             ),
-        )
+        ]
+    return chains
 
-    service, node_port = Scope.SERVICE, Scope.NODEPORT
-    return [
-        balance("service-balance", service, SetName.SERVICE_PORTS, SetName.SERVICE_ENDPOINTS),
-        balance("service-local-balance", service, SetName.SERVICE_LOCAL_PORTS, SetName.SERVICE_LOCAL_ENDPOINTS),
-        balance("nodeport-balance", node_port, SetName.NODEPORTS, SetName.NODEPORT_ENDPOINTS),
-        balance("nodeport-local-balance", node_port, SetName.NODEPORT_LOCAL_PORTS, SetName.NODEPORT_LOCAL_ENDPOINTS),
-    ]
+
+def _draw(family: Family, kind: Destinations) -> tuple[Rule, ...]:
+    """Have the destination's balancer draw a number."""
+    return (
+        _rule(CLEAR_PRIORITY),
+        _rule(set_priority(kind.scope.key(family), kind.ports)),
+        _rule(verdict_map([PRIORITY], SetName.BALANCERS)),
+    )
+
+
+def _sticky(family: Family, kind: Destinations) -> Chain:
+    """Send a client to the endpoint that it had; one that is new, or whose endpoint has gone, to the drawn one.
+
+    A sticky destination's endpoints have slots that never change while the endpoint is there, so an endpoint
+    that goes takes its slot, and with it every client's affinity, along. `picks` leads from the number drawn to
+    such a slot; no slot is so small a number that it could be taken for one drawn.
+    """
+    key = kind.scope.key(family)
+    client = (saddr(family), *key)
+    pick = set_priority((*key, PRIORITY), kind.picks)
+    to_slot = dnat_to(family, (*key, PRIORITY), kind.endpoints)
+    remember_client = jump(f"{kind.scope.value}-remember")
+    return Chain(
+        f"{kind.chain}-sticky",
+        (
+            _rule(set_priority(client, kind.affinity), comment="a client that is known"),
+            _rule(pick, comment="a new client"),
+            _rule(remember_client),
+            _rule(to_slot),
+            _rule(forget(client, PRIORITY, kind.affinity), comment="the client's endpoint has gone"),
+            *_draw(family, kind),
+            _rule(pick),
+            _rule(remember_client),
+            _rule(to_slot),
+            _rule(set_priority((*key, FIRST_SLOT), kind.picks)),
+            _rule(to_slot),
+        ),
+    )
+
+
+def remembering_rule(timeout: StickyTimeout, family: Family) -> Rule:
+    """Of the destinations with that timeout, remember the client's slot, from now on for so long."""
+    kind = next(kind for kind in DESTINATIONS if kind.sticky is timeout.set)
+    key = kind.scope.key(family)
+    update = remember((saddr(family), *key), PRIORITY, kind.affinity, timeout.seconds)
+    return _rule(in_set(key, timeout.name), update)
 
 
 def _services(family: Family, options: RulesetOptions) -> list[Chain]:

@@ -3,6 +3,7 @@
 import enum
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,12 +19,17 @@ from kproxy.backends.nftables.statements import (
 from kproxy.kernel.nftnl.elements import ElementLayout
 from kproxy.kernel.nftnl.protocol import (
     SET_F_CONCATENATION,
+    SET_F_EVAL,
     SET_F_INTERVAL,
     SET_F_MAP,
+    SET_F_TIMEOUT,
     VERDICT_DATA_TYPE,
     SetAttributes,
 )
 from kproxy.services.addresses import Family
+
+MAX_CLIENTS = 1 << 19
+"""Clients that an affinity map remembers at most; a client beyond is balanced anew with each connection."""
 
 
 class SetName(enum.StrEnum):
@@ -49,6 +55,14 @@ class SetName(enum.StrEnum):
     FIREWALLED_SERVICES = "firewalled-services"
     ALLOWED_SOURCES = "allowed-sources"
     NODEPORT_IPS = "nodeport-ips"
+    STICKY_SERVICES = "sticky-services"
+    STICKY_NODEPORTS = "sticky-nodeports"
+    SERVICE_PICKS = "service-picks"
+    SERVICE_LOCAL_PICKS = "service-local-picks"
+    NODEPORT_PICKS = "nodeport-picks"
+    NODEPORT_LOCAL_PICKS = "nodeport-local-picks"
+    SERVICE_AFFINITY = "service-affinity"
+    NODEPORT_AFFINITY = "nodeport-affinity"
     BALANCERS = "balancers"
 
     __hash__ = str.__hash__  # enum's own is written in Python, and these are keys on the hot path
@@ -57,7 +71,7 @@ class SetName(enum.StrEnum):
 class SetDeclaration(msgspec.Struct, frozen=True):
     """A set or map as both `nft` and the kernel describe it."""
 
-    name: SetName
+    name: str
     key: tuple[DataType, ...]
     data: tuple[DataType, ...]
     comment: str
@@ -65,6 +79,8 @@ class SetDeclaration(msgspec.Struct, frozen=True):
     """The key's last field is a range."""
     shared: bool = False
     """Several Services may need the same element; it stays until the last one lets go."""
+    learned: bool = False
+    """The packet path fills it, and forgets what has not been used for a while; it is not ours to compare."""
 
     @property
     def is_verdict_map(self) -> bool:
@@ -86,8 +102,15 @@ class SetDeclaration(msgspec.Struct, frozen=True):
             flags |= SET_F_CONCATENATION
         if self.ranges:
             flags |= SET_F_INTERVAL
+        if self.learned:
+            flags |= SET_F_EVAL | SET_F_TIMEOUT
         data_type = VERDICT_DATA_TYPE if self.is_verdict_map else _type_number(self.data)
         return SetAttributes(flags, _type_number(self.key), _length(self.key), data_type, _length(self.data))
+
+    @property
+    def size(self) -> int:
+        """How many elements it may hold; 0: no limit."""
+        return MAX_CLIENTS if self.learned else 0
 
     @property
     def userdata(self) -> bytes:
@@ -130,7 +153,7 @@ def declarations(family: Family) -> tuple[SetDeclaration, ...]:
     service = (address, INET_PROTO, INET_SERVICE)
     node_port = (INET_PROTO, INET_SERVICE)
     endpoint = (address, INET_SERVICE)
-    balancer = (CLASSID,)
+    balancer = slot = (CLASSID,)
     return (
         SetDeclaration(SetName.SERVICE_ENDPOINTS, (*service, MARK), endpoint, "endpoints of Services, by slot"),
         SetDeclaration(SetName.SERVICE_PORTS, service, balancer, "how traffic to Service addresses is balanced"),
@@ -163,10 +186,53 @@ def declarations(family: Family) -> tuple[SetDeclaration, ...]:
             SetName.ALLOWED_SOURCES, (*service, address), (), "sources that load balancer IPs accept", ranges=True
         ),
         SetDeclaration(SetName.NODEPORT_IPS, (address,), (), "IPs that accept NodePort traffic"),
+        SetDeclaration(SetName.STICKY_SERVICES, service, (), "addresses with session affinity"),
+        SetDeclaration(SetName.STICKY_NODEPORTS, node_port, (), "NodePorts with session affinity"),
+        SetDeclaration(SetName.SERVICE_PICKS, (*service, MARK), slot, "slots that a new client may get"),
+        SetDeclaration(SetName.SERVICE_LOCAL_PICKS, (*service, MARK), slot, "slots that a new client may get"),
+        SetDeclaration(SetName.NODEPORT_PICKS, (*node_port, MARK), slot, "slots that a new client may get"),
+        SetDeclaration(SetName.NODEPORT_LOCAL_PICKS, (*node_port, MARK), slot, "slots that a new client may get"),
+        SetDeclaration(
+            SetName.SERVICE_AFFINITY, (address, *service), slot, "which client has which slot", learned=True
+        ),
+        SetDeclaration(
+            SetName.NODEPORT_AFFINITY, (address, *node_port), slot, "which client has which slot", learned=True
+        ),
         SetDeclaration(SetName.BALANCERS, (CLASSID,), (VERDICT,), "one chain for each number of endpoints"),
     )
 
 
 @functools.cache
-def declaration(family: Family, name: SetName) -> SetDeclaration:
-    return next(d for d in declarations(family) if d.name is name)
+def declaration(family: Family, name: str) -> SetDeclaration:
+    """The set of that name; one for each timeout of session affinity is there when it is needed."""
+    if (timeout := StickyTimeout.parse(name)) is not None:
+        kind = SetName.STICKY_SERVICES if timeout.set == SetName.STICKY_SERVICES else SetName.STICKY_NODEPORTS
+        comment = f"those whose clients are forgotten after {timeout.seconds} s"
+        return SetDeclaration(name, declaration(family, kind).key, (), comment)
+    return next(d for d in declarations(family) if d.name == name)
+
+
+class StickyTimeout(NamedTuple):
+    """Destinations that share a timeout of session affinity; they have a set and a rule in common."""
+
+    set: SetName
+    """Of which it is a part: `STICKY_SERVICES` or `STICKY_NODEPORTS`."""
+    seconds: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.set.value}-{self.seconds}"
+
+    @property
+    def chain(self) -> str:
+        """Where its rule is."""
+        return "service-remember" if self.set is SetName.STICKY_SERVICES else "nodeport-remember"
+
+    @staticmethod
+    def parse(name: str) -> "StickyTimeout | None":
+        """None for the name of any other set."""
+        for kind in (SetName.STICKY_SERVICES, SetName.STICKY_NODEPORTS):
+            seconds = name.removeprefix(f"{kind.value}-")
+            if seconds != name and seconds.isdecimal():
+                return StickyTimeout(kind, int(seconds))
+        return None

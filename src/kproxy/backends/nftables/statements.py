@@ -16,6 +16,8 @@ _PORT_UNREACHABLE = {Family.IPV4: 3, Family.IPV6: 4}
 _SADDR = {Family.IPV4: 12, Family.IPV6: 8}
 _DADDR = {Family.IPV4: 16, Family.IPV6: 24}
 _FIRST = x.REG32_00
+_DATA_REGISTER = 12
+"""Behind the longest key that an affinity map has: two IPv6 addresses, protocol and port."""
 
 
 class DataType(NamedTuple):
@@ -166,6 +168,30 @@ def set_priority(key: Key, map_name: str) -> Statement:
     """Set the packet's priority to what a map has for the key; without an element the rule ends here."""
     encoded = _load(key) + x.lookup(map_name, _FIRST, result=_FIRST) + x.set_meta(_FIRST, x.META_PRIORITY)
     return Statement(f"meta priority set {key_text(key)} map @{map_name}", encoded)
+
+
+def remember(key: Key, data: Field, map_name: str, seconds: int) -> Statement:
+    """Add an element with a timeout; of one that exists, restart the timeout and keep the data."""
+    register = x.REG32_00 + _DATA_REGISTER
+    load = _load(key) + data.load(register)
+    encoded = load + x.dynset(map_name, x.DYNSET_UPDATE, _FIRST, data=register, timeout=seconds * 1000)
+    return Statement(
+        f"update @{map_name} {{ {key_text(key)} timeout {_duration_text(seconds)} : {data.text} }}", encoded
+    )
+
+
+def forget(key: Key, data: Field, map_name: str) -> Statement:
+    """Delete an element; its data does not matter, but nft wants to print some."""
+    register = x.REG32_00 + _DATA_REGISTER
+    load = _load(key) + data.load(register)
+    encoded = load + x.dynset(map_name, x.DYNSET_DELETE, _FIRST, data=register)
+    return Statement(f"delete @{map_name} {{ {key_text(key)} : {data.text} }}", encoded)
+
+
+def _duration_text(seconds: int) -> str:
+    """As nft prints it: `1d2h3m4s`, without the parts that are zero."""
+    parts = (seconds // 86_400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s")
+    return "".join(f"{number}{unit}" for number, unit in parts if number)
 
 
 def verdict_map(key: Key, name: str) -> Statement:

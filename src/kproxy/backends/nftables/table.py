@@ -9,7 +9,7 @@ from kproxy.backends.nftables.delta import Delta, split
 from kproxy.backends.nftables.desired import DesiredTable
 from kproxy.backends.nftables.messages import ElementRun
 from kproxy.backends.nftables.ruleset import RulesetOptions
-from kproxy.backends.nftables.sets import declaration
+from kproxy.backends.nftables.sets import StickyTimeout, declaration
 from kproxy.kernel.nftnl.protocol import Message
 from kproxy.kernel.nftnl.transaction import Committed, NftSocket, Refusal
 from kproxy.services.addresses import Address, Family
@@ -36,6 +36,8 @@ class KernelTable:
         """A change takes effect with the next `sync_all`."""
         self._balancers: set[Balancer] = set()
         """Those in the kernel, used or not."""
+        self._timeouts: set[StickyTimeout] = set()
+        """As with balancers: those in the kernel, used or not."""
         self._addresses: set[Address] | None = None
         self._loaded = False
         self._refused: set[ServiceName] = set()
@@ -62,7 +64,9 @@ class KernelTable:
         missing, unused = wanted - self._balancers, self._balancers - wanted
         if len(unused) <= _MAX_UNUSED:
             unused = set()
+        new_timeouts = self.desired.timeouts() - self._timeouts
         batch = [
+            *messages.create_timeouts(self.family, new_timeouts),
             *messages.create_balancers(self.family, self.options, missing),
             *messages.change(self.family, delta),
             *messages.delete_balancers(self.family, unused),
@@ -72,7 +76,9 @@ class KernelTable:
             # Where the kernel was not as thought, nobody's object is at fault: a full sync will find out.
             return Outcome(self.family, False, 0, 0, (Refused(None, _describe(result)),))
         self._balancers = (self._balancers | missing) - unused
-        return Outcome(self.family, False, len(delta) + len(missing) + len(unused), result.bytes, ())
+        self._timeouts |= new_timeouts
+        count = len(delta) + len(missing) + len(unused) + len(new_timeouts)
+        return Outcome(self.family, False, count, result.bytes, ())
 
     # ------------------------------------------------------------------ everything
 
@@ -100,7 +106,7 @@ class KernelTable:
             batch, count = self._repair(state)
             result = self._socket.commit(batch)
             if isinstance(result, Committed):
-                self._balancers = self.desired.balancers()
+                self._balancers, self._timeouts = self.desired.balancers(), self.desired.timeouts()
                 return Outcome(self.family, True, count, result.bytes, tuple(refused))
             if readings < _READINGS:
                 # While the kernel grows a hash table, a dump of it can miss elements: nobody's object is at fault.
@@ -127,8 +133,10 @@ class KernelTable:
     def _repair(self, state: readback.TableState | None) -> tuple[list[Message], int]:
         """The batch that makes the kernel's table as desired, and how many objects it concerns."""
         family, options, wanted = self.family, self.options, self.desired.balancers()
+        timeouts = self.desired.timeouts()
         if state is None:
             batch = [*messages.replace_table(family), *messages.skeleton(family, options)]
+            batch += messages.create_timeouts(family, timeouts)
             batch += messages.create_balancers(family, options, wanted)
             count = len(batch)
             for name, records in self.desired.everything():
@@ -138,7 +146,8 @@ class KernelTable:
             return batch, count
         delta = Delta()
         desired = dict(self.desired.everything())
-        for name, records in state.records.items():
+        for name in desired.keys() | state.records.keys():
+            records = state.records.get(name, b"")
             wanted_records = desired.get(name, b"")
             if records != wanted_records:
                 size = declaration(family, name).layout.record
@@ -146,12 +155,15 @@ class KernelTable:
                 delta.delete(name, sorted(have - want))
                 delta.add(name, sorted(want - have))
         create, remove = wanted - state.balancers, state.balancers - wanted
+        new_timeouts, unused_timeouts = timeouts - state.timeouts, state.timeouts - timeouts
         batch = [
+            *messages.create_timeouts(family, new_timeouts),
             *messages.create_balancers(family, options, create),
             *messages.change(family, delta),
             *messages.delete_balancers(family, remove),
+            *messages.delete_timeouts(family, unused_timeouts, timeouts),
         ]
-        return batch, len(delta) + len(create) + len(remove)
+        return batch, len(delta) + len(create) + len(remove) + len(new_timeouts) + len(unused_timeouts)
 
     def _culprits(self, refusals: list[Refusal]) -> dict[ServiceName, str]:
         """The Services whose elements the kernel refused, each with the reason."""

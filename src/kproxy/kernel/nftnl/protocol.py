@@ -183,6 +183,11 @@ def new_set(
     return _message(NEWSET, NLM_F_CREATE | NLM_F_EXCL, family, *parts, about=f"set {name}")
 
 
+def delete_set(family: int, table: str, name: str) -> Message:
+    """Delete a set that no rule refers to, with its elements."""
+    return _message(DELSET, 0, family, text(SET_TABLE, table), text(SET_NAME, name), about=f"set {name}")
+
+
 def elements_message(
     family: int, table: str, name: str, encoded: bytes | memoryview, *, delete: bool, about: object
 ) -> Message:
