@@ -5,6 +5,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast examples are made tells about the machine's load, not about the code.
+settings.register_profile("kproxy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kproxy")
 
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
