@@ -39,6 +39,10 @@ def services(draw: st.DrawFn) -> Service:
         "internalTrafficPolicy": draw(_POLICIES),
         "externalTrafficPolicy": draw(_POLICIES),
     }
+    if algorithm := draw(
+        st.sampled_from(["", "", "round-robin", "source-hash", "destination-hash", "weighted", "odd"])
+    ):
+        spec["annotations"] = {"kproxy/balancing": algorithm, "kproxy/weights": "node=3"}
     if (seconds := draw(st.sampled_from([0, 0, 10, 10800]))) > 0:
         spec["sessionAffinity"] = "ClientIP"
         spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": seconds}}
@@ -67,6 +71,7 @@ def slices(draw: st.DrawFn) -> EndpointSlice:
         ports=((draw(st.sampled_from(_PORT_NAMES)), draw(st.sampled_from([8080, 9090]))),),
         protocol=draw(st.sampled_from(_PROTOCOLS)),
         family=family,
+        annotations={"kproxy/weights": f"{prefix}1=2, {prefix}2=0"} if draw(st.booleans()) else {},
     )
 
 

@@ -58,6 +58,14 @@ def objects() -> list[KubeObject]:
             )
         )
         made.append(slice_of(f"sticky{number}", endpoint("10.244.0.1", nodeName="here"), "10.244.1.1"))
+    for number, algorithm in enumerate(["round-robin", "source-hash", "destination-hash", "weighted"]):
+        ports = [{"name": "http", "port": 80, "nodePort": 30800 + number}]
+        how = {"kproxy/balancing": algorithm, "kproxy/weights": "node=3"}
+        ips = [f"10.96.8.{number + 1}", f"fd00:10:96::8{number + 1}"]
+        made.append(service(f"by-{algorithm}", clusterIPs=ips, type="NodePort", ports=ports, annotations=how))
+        made.append(slice_of(f"by-{algorithm}", endpoint("10.244.0.1", nodeName="here"), "10.244.1.1"))
+        six = slice_of(f"by-{algorithm}", "fd00:10:244::1", "fd00:10:244::2", name=f"by-{algorithm}-v6", family="IPv6")
+        made.append(six)
     made.append(service("udp", clusterIP="10.96.5.5", ports=[{"name": "http", "port": 53, "protocol": "UDP"}]))
     made.append(service("sctp", clusterIP="10.96.5.6", ports=[{"name": "http", "port": 99, "protocol": "SCTP"}]))
     return made

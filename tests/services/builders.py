@@ -9,9 +9,9 @@ from kproxy.services.objects import EndpointSlice, Node, Service
 
 def service(name: str = "web", **spec: Any) -> Service:
     """A ClusterIP Service with one port, changed by `spec` (API field names)."""
-    metadata = {"name": name, "namespace": "default", "creationTimestamp": spec.pop("created", "2026-01-01T00:00:00Z")}
-    if "labels" in spec:
-        metadata["labels"] = spec.pop("labels")
+    created = spec.pop("created", "2026-01-01T00:00:00Z")
+    metadata: dict[str, Any] = {"name": name, "namespace": "default", "creationTimestamp": created}
+    metadata |= {field: spec.pop(field) for field in ("labels", "annotations") if field in spec}
     status = {"loadBalancer": {"ingress": spec.pop("ingress", [])}}
     full = {"clusterIP": "10.96.0.10", "ports": [{"name": "http", "port": 80}], **spec}
     return msgspec.convert({"metadata": metadata, "spec": full, "status": status}, Service)

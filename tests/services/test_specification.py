@@ -66,6 +66,9 @@ def test_ingress_in_proxy_mode_is_not_short_circuited() -> None:
             "spec.ports[1].nodePort",
         ),
         ({"clusterIPs": ["10.96.0.1", "10.96.0.2"]}, "spec.clusterIPs"),
+        ({"annotations": {"kproxy/balancing": "fair"}}, "metadata.annotations[kproxy/balancing]"),
+        ({"annotations": {"kproxy/weights": "node=many"}}, "metadata.annotations[kproxy/weights]"),
+        ({"annotations": {"kproxy/weights": "planet=3"}}, "metadata.annotations[kproxy/weights]"),
     ],
 )
 def test_a_bad_part_is_reported_with_its_field(spec: dict[str, Any], field: str) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from kproxy.services.addresses import Address, Family, Network
+from kproxy.services.balancing import Algorithm
 from kproxy.services.objects import Protocol
 
 
@@ -46,6 +47,8 @@ class Endpoint(msgspec.Struct, frozen=True, gc=False):
     port: int
     local: bool
     """On this node."""
+    weight: int = 1
+    """Its share of connections beside the others', where the Service is balanced by weights."""
 
 
 class ServicePort(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -65,6 +68,7 @@ class ServicePort(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     external_policy: Policy = Policy.CLUSTER
     affinity_seconds: int = 0
     """How long a client stays with its endpoint; 0: no session affinity."""
+    algorithm: Algorithm = Algorithm.RANDOM
     source_ranges: tuple[Network, ...] = ()
     """Sources that the load balancer IPs accept; empty: all."""
     cluster_endpoints: tuple[Endpoint, ...] = ()

@@ -14,6 +14,10 @@ PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 HOSTNAME_LABEL = "kubernetes.io/hostname"
+BALANCING_ANNOTATION = "kproxy/balancing"
+"""On a Service, how connections are balanced; see `kproxy.services.balancing`."""
+WEIGHTS_ANNOTATION = "kproxy/weights"
+"""On a Service, weights by topology; on an EndpointSlice, weights by address."""
 LAST_CHANGE_ANNOTATION = "endpoints.kubernetes.io/last-change-trigger-time"
 
 Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]

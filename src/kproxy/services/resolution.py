@@ -1,12 +1,13 @@
 """From a Service and its slices to the model: which endpoints each of its ports has on this node."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from kproxy.services.addresses import Family
+from kproxy.services.balancing import Algorithm, TopologyWeights
 from kproxy.services.model import Endpoint, Policy, ServicePort
 from kproxy.services.slices import PackedSlice, merge
 from kproxy.services.specification import FamilyAddresses, PortSpecification, Specification
-from kproxy.services.topology import Placement, select
+from kproxy.services.topology import Candidate, Placement, select
 
 
 def resolve(
@@ -37,7 +38,10 @@ def _resolve_port(
         cluster=external or not internal_local,
         local=internal_local or (external and service.external_policy is Policy.LOCAL),
     )
-    endpoints = [Endpoint(c.address, number, c.local) for c, number in zip(candidates, numbers, strict=True)]
+    if service.algorithm is Algorithm.WEIGHTED:
+        endpoints = _weighted(candidates, numbers, service.topology_weights, placement)
+    else:
+        endpoints = [Endpoint(c.address, number, c.local) for c, number in zip(candidates, numbers, strict=True)]
     return ServicePort(
         service=service.name,
         port_name=port.name,
@@ -51,8 +55,23 @@ def _resolve_port(
         internal_policy=service.internal_policy,
         external_policy=service.external_policy,
         affinity_seconds=service.affinity_seconds,
+        algorithm=service.algorithm,
         source_ranges=addresses.source_ranges,
         cluster_endpoints=tuple(endpoints[i] for i in selection.cluster),
         local_endpoints=tuple(endpoints[i] for i in selection.local),
         has_endpoints=selection.has_endpoints,
     )
+
+
+def _weighted(
+    candidates: Sequence[Candidate], numbers: Sequence[int], weights: TopologyWeights, placement: Placement
+) -> list[Endpoint]:
+    endpoints = []
+    for candidate, number in zip(candidates, numbers, strict=True):
+        factor = 1
+        if candidate.local:
+            factor = weights.node
+        elif placement.zone and candidate.zone == placement.zone:
+            factor = weights.zone
+        endpoints.append(Endpoint(candidate.address, number, candidate.local, candidate.weight * factor))
+    return endpoints

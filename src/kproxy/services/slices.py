@@ -1,12 +1,20 @@
 """EndpointSlices, checked and packed, and their merging into the endpoints of a Service port."""
 
+import sys
 from collections.abc import Iterable
 
 import msgspec
 
 from kproxy.services.addresses import Address, Family, parse_address
+from kproxy.services.balancing import parse_weights
 from kproxy.services.model import ServiceName
-from kproxy.services.objects import LAST_CHANGE_ANNOTATION, SERVICE_NAME_LABEL, EndpointSlice, Protocol
+from kproxy.services.objects import (
+    LAST_CHANGE_ANNOTATION,
+    SERVICE_NAME_LABEL,
+    WEIGHTS_ANNOTATION,
+    EndpointSlice,
+    Protocol,
+)
 from kproxy.services.objects import Endpoint as ApiEndpoint
 from kproxy.services.specification import Problem
 from kproxy.services.topology import Candidate
@@ -49,6 +57,13 @@ def pack(slice_: EndpointSlice, node: str) -> tuple[PackedSlice | None, list[Pro
             problems.append(Problem(subject, f"ports[{i}]", "has no name, or no port between 1 and 65535"))
         else:
             ports.append(SlicePort(port.name, port.protocol or "TCP", port.port))
+    annotations = meta.annotations
+    weights: dict[str, int] = {}
+    if annotations and WEIGHTS_ANNOTATION in annotations:
+        try:
+            weights = parse_weights(annotations[WEIGHTS_ANNOTATION])
+        except ValueError as error:
+            problems.append(Problem(subject, f"metadata.annotations[{WEIGHTS_ANNOTATION}]", str(error)))
     candidates = []
     for i, endpoint in enumerate(slice_.endpoints or ()):
         # The API says that all addresses of an endpoint are interchangeable; consumers use the first.
@@ -57,14 +72,14 @@ def pack(slice_: EndpointSlice, node: str) -> tuple[PackedSlice | None, list[Pro
             text = ", ".join(endpoint.addresses) or "nothing"
             problems.append(Problem(subject, f"endpoints[{i}].addresses", f"{text} is not an {family.value} address"))
         else:
-            candidates.append(_candidate(endpoint, address, node))
-    annotations = meta.annotations
+            weight = weights.get(endpoint.addresses[0], 1) if weights else 1
+            candidates.append(_candidate(endpoint, address, node, weight))
     triggered = annotations.get(LAST_CHANGE_ANNOTATION, "") if annotations else ""
     packed = PackedSlice(ServiceName(meta.namespace, service), family, tuple(ports), tuple(candidates), triggered)
     return packed, problems
 
 
-def _candidate(endpoint: ApiEndpoint, address: Address, node: str) -> Candidate:
+def _candidate(endpoint: ApiEndpoint, address: Address, node: str, weight: int) -> Candidate:
     conditions, hints = endpoint.conditions, endpoint.hints
     ready, draining = True, False
     if conditions is not None:
@@ -74,7 +89,8 @@ def _candidate(endpoint: ApiEndpoint, address: Address, node: str) -> Candidate:
     if hints is not None:
         zones = frozenset(zone.name for zone in hints.for_zones) if hints.for_zones else None
         nodes = frozenset(hinted.name for hinted in hints.for_nodes) if hints.for_nodes else None
-    return Candidate(address, ready, draining, bool(node) and endpoint.node_name == node, zones, nodes)
+    local = bool(node) and endpoint.node_name == node
+    return Candidate(address, ready, draining, local, zones, nodes, sys.intern(endpoint.zone or ""), weight)
 
 
 def merge(

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from kproxy.services.addresses import Address, Family, Network, parse_address, parse_network
+from kproxy.services.balancing import Algorithm, TopologyWeights, parse_algorithm, parse_topology_weights
 from kproxy.services.model import Policy, ServiceName
-from kproxy.services.objects import PROXY_NAME_LABEL, Protocol, Service
+from kproxy.services.objects import BALANCING_ANNOTATION, PROXY_NAME_LABEL, WEIGHTS_ANNOTATION, Protocol, Service
 
 DEFAULT_AFFINITY_SECONDS = 10_800
 """`sessionAffinityConfig.clientIP.timeoutSeconds`, when the object has none (core/v1)."""
@@ -54,6 +55,8 @@ class Specification(msgspec.Struct, frozen=True, gc=False):
     internal_policy: Policy
     external_policy: Policy
     affinity_seconds: int
+    algorithm: Algorithm
+    topology_weights: TopologyWeights
     health_check_node_port: int
     created: str
     """`creationTimestamp`: of two Services that claim an address and port, the older one has it."""
@@ -98,6 +101,8 @@ class _Reader:
             internal_policy=Policy.LOCAL if spec.internal_traffic_policy == "Local" else Policy.CLUSTER,
             external_policy=Policy.LOCAL if external and spec.external_traffic_policy == "Local" else Policy.CLUSTER,
             affinity_seconds=self._affinity_seconds(),
+            algorithm=self._algorithm(),
+            topology_weights=self._topology_weights(),
             health_check_node_port=health_port if self._needs_health_check() and 0 < health_port < 65536 else 0,
             created=self.service.metadata.creation_timestamp or "",
         )
@@ -129,6 +134,26 @@ class _Reader:
             self.refuse("spec.sessionAffinityConfig.clientIP.timeoutSeconds", f"{seconds} is not between 1 and 86400")
             return DEFAULT_AFFINITY_SECONDS
         return seconds
+
+    def _algorithm(self) -> Algorithm:
+        text = (self.service.metadata.annotations or {}).get(BALANCING_ANNOTATION)
+        if text is None:
+            return Algorithm.RANDOM
+        algorithm = parse_algorithm(text)
+        if algorithm is None:
+            known = ", ".join(a.value for a in Algorithm)
+            self.refuse(f"metadata.annotations[{BALANCING_ANNOTATION}]", f"{text!r} is none of {known}")
+        return algorithm or Algorithm.RANDOM
+
+    def _topology_weights(self) -> TopologyWeights:
+        text = (self.service.metadata.annotations or {}).get(WEIGHTS_ANNOTATION)
+        if text is None:
+            return TopologyWeights()
+        try:
+            return parse_topology_weights(text)
+        except ValueError as error:
+            self.refuse(f"metadata.annotations[{WEIGHTS_ANNOTATION}]", str(error))
+            return TopologyWeights()
 
     def _ports(self) -> tuple[PortSpecification, ...]:
         ports = []

@@ -22,6 +22,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     local: bool
     zone_hints: frozenset[str] | None
     node_hints: frozenset[str] | None
+    zone: str = ""
+    weight: int = 1
 
 
 class Placement(NamedTuple):

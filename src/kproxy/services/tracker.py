@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from kproxy.services.addresses import Family
+from kproxy.services.balancing import Algorithm
 from kproxy.services.claims import Claims, Frontend
 from kproxy.services.model import ServiceName, ServicePort
 from kproxy.services.objects import ZONE_LABEL, EndpointSlice, KubeObject, Node, Service
@@ -166,13 +167,14 @@ class ServiceTracker:
         if zone == self.placement.zone:
             return
         self.placement = self.placement._replace(zone=zone)
-        hinted = [
+        concerned = {
             name
             for name, slices in self._slices.items()
             if any(c.zone_hints for slice_ in slices.values() for c in slice_.candidates)
-        ]
-        if hinted:
-            self._changed.update(hinted)
+        }
+        concerned.update(name for name, s in self._services.items() if s.algorithm is Algorithm.WEIGHTED)
+        if concerned:
+            self._changed |= concerned
             self._on_change()
 
 

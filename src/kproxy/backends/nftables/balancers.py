@@ -9,10 +9,24 @@ cost as much as the cluster has endpoints.
 import sys
 from typing import NamedTuple
 
-from kproxy.backends.nftables.statements import Statement, draw_slot, set_mark
+from kproxy.backends.nftables.statements import (
+    Statement,
+    daddr,
+    draw_hash,
+    draw_next,
+    draw_random,
+    saddr,
+    set_mark,
+)
+from kproxy.services.addresses import Family
+from kproxy.services.balancing import Algorithm
 
 MAX_ENDPOINTS = (1 << 16) - 1
 """An identifier has 16 bits for the number of endpoints; a Service port balances over no more."""
+COUNTERS = 1 << 12
+"""Round robin keeps its place in one of so many counters, lest Services take turns with each other's."""
+
+_ALGORITHMS = (Algorithm.RANDOM, Algorithm.ROUND_ROBIN, Algorithm.SOURCE_HASH, Algorithm.DESTINATION_HASH)
 
 
 class Balancer(NamedTuple):
@@ -21,11 +35,18 @@ class Balancer(NamedTuple):
     endpoints: int
     masquerade: bool = False
     """The endpoint sees this node's address, so that its answers come back this way."""
+    algorithm: Algorithm = Algorithm.RANDOM
+    counter: int = 0
+    """For round robin; 0 otherwise."""
 
     @property
     def identifier(self) -> int:
-        """The number by which the maps refer to it: a function of what it is, the same after a restart."""
-        return (2 if self.masquerade else 1) << 16 | self.endpoints
+        """The number by which the maps refer to it: a function of what it is, the same after a restart.
+
+        16 bits of endpoints, one that is always set (0 means none), masquerade, two of the algorithm, the counter.
+        """
+        kind = 1 | self.masquerade << 1 | _ALGORITHMS.index(self.algorithm) << 2 | self.counter << 4
+        return kind << 16 | self.endpoints
 
     @property
     def encoded(self) -> bytes:
@@ -36,17 +57,29 @@ class Balancer(NamedTuple):
     def decode(encoded: bytes) -> "Balancer | None":
         """The balancer that an encoded identifier means; None when it is none of ours."""
         kind, endpoints = divmod(int.from_bytes(encoded, sys.byteorder), 1 << 16)
-        if kind not in (1, 2) or not endpoints:
+        if not kind & 1 or not endpoints:
             return None
-        return Balancer(endpoints, kind == 2)
+        return Balancer(endpoints, bool(kind & 2), _ALGORITHMS[kind >> 2 & 3], kind >> 4)
 
     @property
     def chain(self) -> str:
-        return f"{'masquerade-' if self.masquerade else ''}random-{self.endpoints}"
+        counter = f"-{self.counter}" if self.algorithm is Algorithm.ROUND_ROBIN else ""
+        return f"{'masquerade-' if self.masquerade else ''}{self.algorithm.value}-{self.endpoints}{counter}"
 
-    def rules(self, mark: int) -> list[tuple[Statement, ...]]:
+    def rules(self, family: Family, mark: int) -> list[tuple[Statement, ...]]:
         """The rules of its chain; `mark` is the bit of the packet mark that asks for masquerading."""
-        rules: list[tuple[Statement, ...]] = [(draw_slot(self.endpoints),)]
+        rules: list[tuple[Statement, ...]] = [(self._draw(family),)]
         if self.masquerade:
             rules.insert(0, (set_mark(mark),))
         return rules
+
+    def _draw(self, family: Family) -> Statement:
+        match self.algorithm:
+            case Algorithm.ROUND_ROBIN:
+                return draw_next(self.endpoints)
+            case Algorithm.SOURCE_HASH:
+                return draw_hash(saddr(family), self.endpoints)
+            case Algorithm.DESTINATION_HASH:
+                return draw_hash(daddr(family), self.endpoints)
+            case _:
+                return draw_random(self.endpoints)

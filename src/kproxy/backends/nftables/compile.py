@@ -4,15 +4,16 @@ A record is an element's key bytes followed by its data bytes, as the registers 
 field in its own byte order, padded to four bytes.
 """
 
-import sys
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from kproxy.backends.nftables.balancers import MAX_ENDPOINTS, Balancer
+from kproxy.backends.nftables.balancers import COUNTERS, MAX_ENDPOINTS, Balancer
 from kproxy.backends.nftables.ruleset import DESTINATIONS, Destinations, Scope
 from kproxy.backends.nftables.sets import SetName, StickyTimeout
+from kproxy.backends.nftables.slots import arrange, by_weight, encode_endpoint, number, own_slots
 from kproxy.services.addresses import Address, Network, collapse
+from kproxy.services.balancing import Algorithm
 from kproxy.services.model import Endpoint, Policy, ServicePort, Verdict
 from kproxy.services.objects import Protocol
 
@@ -24,76 +25,10 @@ Compiled: TypeAlias = tuple[tuple[str, bytes], ...]
 Slots: TypeAlias = Callable[[str, bytes], Sequence[bytes]]
 """The endpoints that a destination (its key) has now, in the order of their slots; empty when it has none."""
 
-_slot_numbers: list[bytes] = []
-
-
-def slot_numbers(count: int) -> list[bytes]:
-    """The numbers from 0 as keys hold them, at least `count` of them."""
-    _slot_numbers.extend(i.to_bytes(4, sys.byteorder) for i in range(len(_slot_numbers), count))
-    return _slot_numbers
-
 
 def destination_key(address: Address, protocol: Protocol, port: int) -> bytes:
     """`daddr . l4proto . dport`; for a node port, with the address b"", `l4proto . dport`."""
     return address + bytes((PROTOCOL_NUMBER[protocol], 0, 0, 0)) + port.to_bytes(2, "big") + b"\0\0"
-
-
-def encode_endpoint(endpoint: Endpoint) -> bytes:
-    """`address . port`."""
-    return endpoint.address + endpoint.port.to_bytes(2, "big") + b"\0\0"
-
-
-def arrange(present: Sequence[bytes], wanted: Sequence[bytes]) -> Sequence[bytes]:
-    """Give each wanted endpoint a slot, so that slots are numbered from 0 and as few as possible change.
-
-    An endpoint that stays keeps its slot; new ones take the slots of those that go; what is left of those is
-    filled from the end. With nothing present the order is that of `wanted`.
-    """
-    if not present:
-        return wanted
-    missing = dict.fromkeys(wanted)
-    slots: list[bytes | None] = []
-    for endpoint in present:
-        if endpoint in missing:
-            del missing[endpoint]
-            slots.append(endpoint)
-        else:
-            slots.append(None)
-    newcomers = iter(missing)
-    holes = []
-    for i, slot in enumerate(slots):
-        if slot is None:
-            slots[i] = next(newcomers, None)
-            if slots[i] is None:
-                holes.append(i)
-    slots.extend(newcomers)
-    for hole in holes:
-        while slots and slots[-1] is None:
-            slots.pop()
-        if hole >= len(slots):
-            break
-        slots[hole] = slots.pop()
-    return [slot for slot in slots if slot is not None]
-
-
-_FIRST_OWN_SLOT = 1 << 16
-"""Numbers below are drawn by balancers."""
-
-
-def own_slots(endpoints: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-    """Give each endpoint a slot that depends on itself: the same after it has been away, or after a restart.
-
-    Where two of a destination's endpoints hash to one slot, the second in their order takes the next one.
-    """
-    taken = set()
-    slots = []
-    for endpoint in endpoints:
-        slot = zlib.crc32(endpoint) | _FIRST_OWN_SLOT
-        while slot in taken:
-            slot = (slot + 1) & 0xFFFFFFFF | _FIRST_OWN_SLOT
-        taken.add(slot)
-        slots.append((slot.to_bytes(4, sys.byteorder), endpoint))
-    return slots
 
 
 def _no_slots(set_name: str, key: bytes) -> Sequence[bytes]:
@@ -150,8 +85,8 @@ class _Compiler:
         self.node_ip = node_ip
         self.slots = slots
         self.records = records
-        self.cluster = sorted([encode_endpoint(e) for e in port.cluster_endpoints])[:MAX_ENDPOINTS]
-        self.local = sorted([encode_endpoint(e) for e in port.local_endpoints])[:MAX_ENDPOINTS]
+        self.cluster = port.cluster_endpoints
+        self.local = port.local_endpoints
 
     def run(self) -> None:
         port = self.port
@@ -188,24 +123,35 @@ class _Compiler:
         if port.external_verdict is not Verdict.BALANCE:
             self.add(_REFUSALS[scope, port.external_verdict], key)
 
-    def balance(self, kind: Destinations, key: bytes, endpoints: Sequence[bytes], *, masquerade: bool = False) -> None:
+    def balance(
+        self, kind: Destinations, key: bytes, endpoints: Sequence[Endpoint], *, masquerade: bool = False
+    ) -> None:
         if not endpoints:
             return
-        self.add(kind.ports, key + Balancer(len(endpoints), masquerade).encoded)
+        encoded = sorted([encode_endpoint(e) for e in endpoints])[:MAX_ENDPOINTS]
+        weighted = self.port.algorithm is Algorithm.WEIGHTED
+        numbered = by_weight(endpoints) if weighted else encoded
         if self.port.affinity_seconds:
-            self.stick(kind, key, endpoints)
-            return
-        order = arrange(self.slots(kind.endpoints, key), endpoints)
-        numbers = slot_numbers(len(order))
-        self.add(kind.endpoints, b"".join([key + n + data for n, data in zip(numbers, order, strict=False)]))
+            self.stick(kind, key, encoded, numbered)
+        else:
+            order = numbered if weighted else arrange(self.slots(kind.endpoints, key), encoded)
+            self.add(kind.endpoints, number(key, order))
+        self.add(kind.ports, key + self.balancer(len(numbered), masquerade).encoded)
 
-    def stick(self, kind: Destinations, key: bytes, endpoints: Sequence[bytes]) -> None:
+    def balancer(self, count: int, masquerade: bool) -> Balancer:
+        algorithm = self.port.algorithm
+        if algorithm is Algorithm.ROUND_ROBIN:
+            return Balancer(count, masquerade, algorithm, zlib.crc32(str(self.port).encode()) % COUNTERS)
+        return Balancer(count, masquerade, Algorithm.RANDOM if algorithm is Algorithm.WEIGHTED else algorithm)
+
+    def stick(self, kind: Destinations, key: bytes, endpoints: Sequence[bytes], numbered: Sequence[bytes]) -> None:
         """Endpoints in slots of their own, and the numbers that a balancer draws leading there."""
         slots = own_slots(endpoints)
-        order = arrange(self.slots(kind.picks, key), [slot for slot, _ in slots])
-        numbers = slot_numbers(len(order))
-        self.add(kind.endpoints, b"".join([key + slot + data for slot, data in slots]))
-        self.add(kind.picks, b"".join([key + n + slot for n, slot in zip(numbers, order, strict=False)]))
+        picks: Sequence[bytes] = [slots[endpoint] for endpoint in numbered]
+        if self.port.algorithm is not Algorithm.WEIGHTED:
+            picks = arrange(self.slots(kind.picks, key), picks)
+        self.add(kind.endpoints, b"".join([key + slot + endpoint for endpoint, slot in slots.items()]))
+        self.add(kind.picks, number(key, picks))
         self.add(kind.sticky, key)
         self.add(StickyTimeout(kind.sticky, self.port.affinity_seconds).name, key)
 

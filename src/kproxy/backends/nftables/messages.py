@@ -106,15 +106,15 @@ def _rules(family: Family, chain: str, rules: Iterable[Rule]) -> Iterator[Messag
         yield protocol.new_rule(NFPROTO[family], TABLE, chain, expressions, userdata(rule))
 
 
-def rules_of(balancer: Balancer, options: RulesetOptions) -> tuple[Rule, ...]:
-    return tuple(Rule(statements) for statements in balancer.rules(options.masquerade_mark))
+def rules_of(balancer: Balancer, family: Family, options: RulesetOptions) -> tuple[Rule, ...]:
+    return tuple(Rule(statements) for statements in balancer.rules(family, options.masquerade_mark))
 
 
 def create_balancers(family: Family, options: RulesetOptions, balancers: Iterable[Balancer]) -> Iterator[Message]:
     """Create balancers' chains and make the lookups find them."""
     for balancer in sorted(balancers, key=lambda b: b.identifier):
         yield protocol.new_chain(NFPROTO[family], TABLE, balancer.chain)
-        yield from _rules(family, balancer.chain, rules_of(balancer, options))
+        yield from _rules(family, balancer.chain, rules_of(balancer, family, options))
         yield _balancer_element(family, balancer, delete=False)
 
 

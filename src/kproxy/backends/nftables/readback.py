@@ -30,7 +30,7 @@ def read(socket: NftSocket, family: Family, options: RulesetOptions) -> TableSta
     contents = read_table(socket, proto, TABLE)
     if contents is None or not _is_ours(contents, family, options):
         return None
-    balancers = _balancers(contents, read_verdicts(socket, proto, TABLE, SetName.BALANCERS), options)
+    balancers = _balancers(contents, read_verdicts(socket, proto, TABLE, SetName.BALANCERS), family, options)
     if balancers is None:
         return None
     timeouts = {timeout for name in contents.sets if (timeout := StickyTimeout.parse(name))}
@@ -64,15 +64,17 @@ def _is_ours(contents: TableContents, family: Family, options: RulesetOptions) -
     return True
 
 
-def _balancers(contents: TableContents, verdicts: dict[bytes, str], options: RulesetOptions) -> set[Balancer] | None:
+def _balancers(
+    contents: TableContents, verdicts: dict[bytes, str], family: Family, options: RulesetOptions
+) -> set[Balancer] | None:
     """The balancers that are there; None when there is a chain or verdict that should not be."""
     found = set()
     for encoded, chain in verdicts.items():
         balancer = Balancer.decode(encoded)
         if balancer is None or balancer.chain != chain:
             return None
-        if contents.rules[chain] != [userdata(rule) for rule in rules_of(balancer, options)]:
+        if contents.rules[chain] != [userdata(rule) for rule in rules_of(balancer, family, options)]:
             return None
         found.add(balancer)
-    fixed = {chain.name for chain in chains(Family.IPV4, options)}
+    fixed = {chain.name for chain in chains(family, options)}
     return found if contents.chains.keys() == fixed | {balancer.chain for balancer in found} else None

@@ -40,7 +40,7 @@ def render(desired: DesiredTable, options: RulesetOptions) -> Iterator[str]:
             chain = chain._replace(rules=tuple(rules))
         yield from _chain_lines(chain)
     for balancer in balancers:
-        yield from _chain_lines(Chain(balancer.chain, rules_of(balancer, options)))
+        yield from _chain_lines(Chain(balancer.chain, rules_of(balancer, family, options)))
     yield "}"
 
 

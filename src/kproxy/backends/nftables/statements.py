@@ -16,6 +16,8 @@ _PORT_UNREACHABLE = {Family.IPV4: 3, Family.IPV6: 4}
 _SADDR = {Family.IPV4: 12, Family.IPV6: 8}
 _DADDR = {Family.IPV4: 16, Family.IPV6: 24}
 _FIRST = x.REG32_00
+_SEED = 0x6B70
+"""Of hashes: fixed, so that a restart sends nobody elsewhere."""
 _DATA_REGISTER = 12
 """Behind the longest key that an affinity map has: two IPv6 addresses, protocol and port."""
 
@@ -158,10 +160,23 @@ CLEAR_PRIORITY = Statement(
 )
 
 
-def draw_slot(modulus: int) -> Statement:
+def draw_random(modulus: int) -> Statement:
     """Set the packet's priority to a random number below the modulus."""
     draw = x.numgen(_FIRST, modulus, x.RANDOM) + x.set_meta(_FIRST, x.META_PRIORITY)
     return Statement(f"meta priority set numgen random mod {modulus}", draw)
+
+
+def draw_next(modulus: int) -> Statement:
+    """Set it to one more than the time before."""
+    draw = x.numgen(_FIRST, modulus, x.INCREMENT) + x.set_meta(_FIRST, x.META_PRIORITY)
+    return Statement(f"meta priority set numgen inc mod {modulus}", draw)
+
+
+def draw_hash(field: Field, modulus: int) -> Statement:
+    """Set it to a hash of a field of the packet."""
+    draw = field.load(_FIRST) + x.jhash(_FIRST, field.type.length, modulus, _SEED)
+    text = f"meta priority set jhash {field.text} mod {modulus} seed {_SEED:#x}"
+    return Statement(text, draw + x.set_meta(_FIRST, x.META_PRIORITY))
 
 
 def set_priority(key: Key, map_name: str) -> Statement:

@@ -96,6 +96,13 @@ def numgen(register: int, modulus: int, kind: int) -> bytes:
     return _expression("numgen", be32(1, register), be32(2, modulus), be32(3, kind), be32(4, 0))
 
 
+def jhash(register: int, length: int, modulus: int, seed: int) -> bytes:
+    """Hash the value in the register into a number below the modulus, in the same register (Jenkins' hash)."""
+    jenkins = 0
+    parts = be32(1, register), be32(2, register), be32(3, length), be32(4, modulus), be32(5, seed), be32(7, jenkins)
+    return _expression("hash", *parts)
+
+
 def fib_address_type(register: int, flags: int) -> bytes:
     address_type = 3
     return _expression("fib", be32(1, register), be32(2, address_type), be32(3, flags))
