@@ -23,7 +23,10 @@ from kproxy.node.health import ProxyHealth
 from kproxy.node.http import BindAddress, HttpServers, health_app, metrics_app
 from kproxy.node.metrics import Metrics
 from kproxy.node.node_ports import NodePortAddresses, primary_addresses
+from kproxy.node.service_health import ServiceHealth
+from kproxy.node.stale_flows import FlowReconciliation, StaleFlows
 from kproxy.services.addresses import parse_address
+from kproxy.services.model import ServiceName
 from kproxy.services.objects import EndpointSlice, Node, Service
 from kproxy.services.specification import Problem
 from kproxy.services.tracker import ServiceTracker
@@ -65,7 +68,17 @@ class Daemon:
             node_name, on_change=self._on_change, on_problem=self._on_problem, on_node=self._on_node
         )
         self._on_sync = on_sync
-        self._proxier = Proxier(self.tracker, self._backend, self.metrics, self.health, on_sync=self._after_sync)
+        self._stale_flows = StaleFlows(self._backend.families(), on_pass=self._on_flows)
+        self._service_health = ServiceHealth(lambda: self.health.healthy, on_failure=self._on_health_port)
+        self._proxier = Proxier(
+            self.tracker,
+            self._backend,
+            self.metrics,
+            self.health,
+            self._stale_flows,
+            self._service_health,
+            on_sync=self._after_sync,
+        )
         self._runner = SyncRunner(
             self._sync, min_period=settings.min_sync_period.seconds, sync_period=settings.sync_period.seconds
         )
@@ -93,15 +106,18 @@ class Daemon:
             loop.add_signal_handler(number, self.stop)
         servers = HttpServers()
         following = asyncio.create_task(source.run(), name="source")
-        following.add_done_callback(self._source_ended)
+        answering = asyncio.create_task(self._service_health.run(), name="service health")
+        for task in (following, answering):
+            task.add_done_callback(self._task_ended)
         try:
             await self._serve(servers)
             await self._stop.wait()
         finally:
             self._runner.close()
-            following.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await following
+            for task in (following, answering):
+                task.cancel()
+            await asyncio.wait([following, answering])
+            await self._stale_flows.close()
             await servers.close()
             self._backend.close()
             if self._addresses:
@@ -176,7 +192,10 @@ class Daemon:
     def _apply_node_ports(self) -> None:
         primary = primary_addresses(self._node, parse_address(self._configuration.bind_address))
         interfaces = list_addresses() if self._node_ports.follows_interfaces else ()
-        self._backend.set_node_port_addresses(self._node_ports.select(interfaces, primary))
+        selected = self._node_ports.select(interfaces, primary)
+        self._backend.set_node_port_addresses(selected)
+        self._stale_flows.set_node_port_addresses(selected)
+        self._service_health.set_addresses(None if self._node_ports.everywhere else selected)
 
     # ------------------------------------------------------------------ syncing
 
@@ -201,9 +220,17 @@ class Daemon:
         self._proxier.compare_next()
         self._on_change()
 
-    def _source_ended(self, task: asyncio.Task[object]) -> None:
+    def _on_flows(self, result: FlowReconciliation) -> None:
+        family = result.family.value
+        self.metrics.conntrack_duration.labels(family).observe(result.seconds)
+        self.metrics.conntrack_deleted.labels(family).inc(result.deleted)
+
+    def _on_health_port(self, name: ServiceName, port: int, reason: str) -> None:
+        log.error("Service %s: no health check on port %d: %s", name, port, reason)
+
+    def _task_ended(self, task: asyncio.Task[object]) -> None:
         if not task.cancelled():
-            self._failure = task.exception() or RuntimeError("the source ended")
+            self._failure = task.exception() or RuntimeError(f"{task.get_name()} ended")
             self.stop()
 
     async def _serve(self, servers: HttpServers) -> None:

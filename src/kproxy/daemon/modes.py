@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from kproxy.backends.interface import Backend, BackendError
 from kproxy.config import KubeProxyConfiguration
-from kproxy.config.defaults import mode_settings
-from kproxy.services.addresses import Family
+from kproxy.config.defaults import NODE_PORTS_PRIMARY, mode_settings
+from kproxy.services.addresses import Family, parse_network
 from kproxy.services.local_traffic import LocalTraffic, by_network
 from kproxy.services.objects import Node
 
@@ -16,8 +16,18 @@ def make_backend(configuration: KubeProxyConfiguration) -> Backend:
     Raises:
         BackendError: the mode is not available, and why
     """
-    if configuration.mode != "nftables":
-        raise BackendError(f"mode {configuration.mode} is not available in this version: set mode: nftables")
+    match configuration.mode:
+        case "nftables":
+            return _nftables(configuration)
+        case "iptables":
+            return _iptables(configuration)
+        case _:
+            raise BackendError(
+                f"mode {configuration.mode} is not available in this version: set mode: nftables or mode: iptables"
+            )
+
+
+def _nftables(configuration: KubeProxyConfiguration) -> Backend:
     from kproxy.backends.nftables.backend import NftablesBackend
     from kproxy.backends.nftables.ruleset import RulesetOptions
 
@@ -26,17 +36,34 @@ def make_backend(configuration: KubeProxyConfiguration) -> Backend:
     return NftablesBackend(tuple(Family), options)
 
 
+def _iptables(configuration: KubeProxyConfiguration) -> Backend:
+    from kproxy.backends.iptables.backend import IptablesBackend, IptablesOptions
+
+    settings = mode_settings(configuration)
+    listed = configuration.node_port_addresses or ()
+    options = IptablesOptions(
+        masquerade_all=settings.masquerade_all,
+        masquerade_mark=1 << settings.masquerade_bit,
+        localhost_node_ports=configuration.iptables.localhost_node_ports,
+        drop_invalid=not configuration.conntrack.tcp_be_liberal,
+        node_port_networks=tuple(network for text in listed if (network := parse_network(text)) is not None),
+        primary_node_ports=NODE_PORTS_PRIMARY in listed,
+    )
+    return IptablesBackend(tuple(Family), options)
+
+
 def clean_up() -> list[str]:
     """Remove what any mode has programmed; returns what was removed, in words.
 
     Raises:
         BackendError: the kernel refuses it
     """
-    from kproxy.backends.nftables import backend
+    from kproxy.backends.iptables import cleanup as iptables
+    from kproxy.backends.nftables import backend as nftables
     from kproxy.backends.nftables.ruleset import TABLE
     from kproxy.backends.nftables.statements import IP
 
-    return [f"table {IP[family]} {TABLE}" for family in backend.cleanup()]
+    return [*(f"table {IP[family]} {TABLE}" for family in nftables.cleanup()), *iptables.cleanup()]
 
 
 def local_traffic(configuration: KubeProxyConfiguration, node: Node | None) -> Mapping[Family, LocalTraffic] | None:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from kproxy.backends.interface import Backend, Outcome
 from kproxy.node.health import ProxyHealth
 from kproxy.node.metrics import Metrics
+from kproxy.node.service_health import ServiceHealth, count_local_ready
+from kproxy.node.stale_flows import StaleFlows
 from kproxy.services.tracker import Changes, ServiceTracker
 
 log = logging.getLogger(__name__)
@@ -31,11 +33,14 @@ class Proxier:
         backend: Backend,
         metrics: Metrics,
         health: ProxyHealth,
+        stale_flows: StaleFlows,
+        service_health: ServiceHealth,
         *,
         on_sync: Callable[[SyncReport], None] = lambda report: None,
     ) -> None:
         self._tracker, self._backend = tracker, backend
         self._metrics, self._health = metrics, health
+        self._stale_flows, self._service_health = stale_flows, service_health
         self._on_sync = on_sync
         self._compare = True
         self._last_failure = ""
@@ -63,12 +68,15 @@ class Proxier:
             sync = self._backend.sync_all if compare else self._backend.sync
             outcomes = sync(changes.services, self._tracker)
         except OSError as error:
+            self._stale_flows.changed(changes.services, self._tracker)
             self._compare = True
             self._fail(f"{error}")
             return False
         report = SyncReport(outcomes, time.perf_counter() - begin, changes)
         self._record(report)
+        self._stale_flows.changed(changes.services, self._tracker)
         if not any(outcome.failed for outcome in outcomes):
+            self._follow_up(changes, compared=compare)
             self._on_sync(report)
         refused = [refusal for outcome in outcomes for refusal in outcome.refused]
         if refused:
@@ -79,6 +87,17 @@ class Proxier:
             log.info("Syncing works again")
             self._last_failure = ""
         return True
+
+    def _follow_up(self, changes: Changes, *, compared: bool) -> None:
+        """What may happen only when the kernel has the rules."""
+        if compared:
+            self._stale_flows.recheck()
+        self._stale_flows.reconcile()
+        for name in changes.services:
+            service = self._tracker.specification(name)
+            port = service.health_check_node_port if service else 0
+            local = count_local_ready(self._tracker.slices(name)) if port else 0
+            self._service_health.update(name, port, local)
 
     def _fail(self, reason: str) -> None:
         if reason != self._last_failure:

@@ -64,6 +64,12 @@ class Metrics:
         self.nftables_sync_failures = counter(
             "sync_proxy_rules_nftables_sync_failures_total", "Syncs that nf_tables refused", family
         )
+        self.conntrack_duration = histogram(
+            "conntrack_reconciler_sync_duration_seconds", "How long a search for stale flows took", _SYNC_BUCKETS
+        )
+        self.conntrack_deleted = counter(
+            "conntrack_reconciler_deleted_entries_total", "Stale flows that were deleted", family
+        )
         self.healthz = counter("proxy_healthz_total", "Answers of /healthz", ["code"])
         self.livez = counter("proxy_livez_total", "Answers of /livez", ["code"])
         self.api_requests = counter(

@@ -42,6 +42,11 @@ class NodePortAddresses:
         self._networks: list[Network] = [network for network in networks if network is not None]
 
     @property
+    def everywhere(self) -> bool:
+        """Whether every address is chosen, present or to come."""
+        return not self.primary and not self._networks
+
+    @property
     def follows_interfaces(self) -> bool:
         """Whether the choice depends on the addresses of the node's interfaces."""
         return not self.primary

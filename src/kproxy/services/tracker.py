@@ -4,7 +4,7 @@ Any number of events between two syncs coalesce into one changed Service. No met
 except when this node moves to another zone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -110,12 +110,16 @@ class ServiceTracker:
     def specification(self, name: ServiceName) -> Specification | None:
         return self._services.get(name)
 
+    def slices(self, name: ServiceName) -> Collection[PackedSlice]:
+        """The endpoints of a Service in any state."""
+        return self._slices.get(name, {}).values()
+
     def ports(self, name: ServiceName, family: Family) -> tuple[ServicePort, ...]:
         """The model of a Service in one family; empty when there is none."""
         service = self._services.get(name)
         if service is None:
             return ()
-        ports = resolve(service, self._slices.get(name, {}).values(), family, self.placement)
+        ports = resolve(service, self.slices(name), family, self.placement)
         denied = self._claims.denied(name)
         return tuple(_without(ports, denied)) if denied else ports
 
