@@ -113,14 +113,14 @@ class Node:
                 assert process is None or process.returncode is None, process.output()
                 await asyncio.sleep(0.02)
 
-    async def get(self, path: str, port: int = 10249) -> tuple[int, str]:
+    async def get(self, path: str, port: int = 10249, host: str = "127.0.0.1") -> tuple[int, str]:
         """GET from the proxy, inside the namespace; returns status and body."""
 
         def factory(info: aiohttp.AddrInfoType) -> socket.socket:
             return self.namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
 
         connector = aiohttp.TCPConnector(socket_factory=factory)
-        url = f"http://127.0.0.1:{port}{path}"
+        url = f"http://{host}:{port}{path}"
         async with aiohttp.ClientSession(connector=connector) as session, session.get(url) as answer:
             return answer.status, await answer.text()
 

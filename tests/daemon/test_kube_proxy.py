@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,6 +171,41 @@ async def test_a_bad_object_is_left_out_and_named(here: Node) -> None:
     async with start(here.namespace, argv) as process:
         await here.eventually(lambda: "203.0.113.1" in here.table(), process)
         assert "Left out: Service default/bad: spec.clusterIPs: '10.96.0.999' is not an IP address" in process.output()
+
+
+async def test_an_unknown_balancing_algorithm_is_a_warning_event_on_the_service(here: Node) -> None:
+    made = service("odd", "10.96.0.12")
+    made["metadata"]["annotations"] = {"kproxy/balancing": "fairest"}
+    here.store.apply(made)
+    async with here.proxy() as process:
+        assert "10.96.0.12" in here.table(), "it is ignored, not refused"
+
+        def events() -> list[dict[str, Any]]:
+            return [stored.decode() for resource, stored in here.store.snapshot() if resource.kind == "Event"]
+
+        await here.eventually(events, process)
+        (event,) = events()
+        assert event["type"] == "Warning"
+        assert event["involvedObject"]["name"] == "odd"
+        assert event["involvedObject"]["uid"]
+        assert "'fairest' is none of random, round-robin, source-hash" in event["message"]
+
+
+async def test_health_check_ports_tell_of_local_endpoints(here: Node) -> None:
+    ports = [{"name": "http", "port": 80, "nodePort": 30080}]
+    local: dict[str, Any] = {"externalTrafficPolicy": "Local", "healthCheckNodePort": 31000}
+    here.store.apply(service(type="LoadBalancer", ports=ports, **local))
+    async with here.proxy(nodePortAddresses=["127.0.0.0/8", "192.0.2.0/24"]):
+
+        async def local_endpoints() -> tuple[int, int]:
+            status, body = await here.get("/", 31000, "192.0.2.1")
+            return status, json.loads(body)["localEndpoints"]
+
+        await here.eventually(lambda: ":31000" in here.run("ss", "-tln"))
+        assert await local_endpoints() == (200, 2)
+        here.store.apply(endpoint_slice("web"))
+        await here.eventually(lambda: "rejected-services" in here.table() and "10.244.1.1" not in here.table())
+        assert await local_endpoints() == (503, 0)
 
 
 async def test_manifests_are_followed(here: Node) -> None:

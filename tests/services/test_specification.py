@@ -73,7 +73,7 @@ def test_ingress_in_proxy_mode_is_not_short_circuited() -> None:
 )
 def test_a_bad_part_is_reported_with_its_field(spec: dict[str, Any], field: str) -> None:
     _, problems = specify(service(**spec))
-    assert [(p.object, p.field) for p in problems] == [("Service default/web", field)]
+    assert [(str(p.object), p.field) for p in problems] == [("Service default/web", field)]
 
 
 def test_the_rest_of_a_service_works_when_a_part_is_bad() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kproxy import __version__
-from kproxy.config import Action, CommandLine, ConfigError, parse_command_line
+from kproxy.config import Action, CommandLine, ConfigError, KubeProxyConfiguration, parse_command_line
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def serve(command: CommandLine, manifests: Path | None = None) -> int:
     import logging
 
     from kproxy.backends.interface import BackendError
-    from kproxy.daemon.daemon import Daemon, node_name
+    from kproxy.daemon.daemon import node_name
     from kproxy.daemon.logs import configure_logging
     from kproxy.sources.errors import SourceError
 
@@ -61,26 +61,10 @@ def serve(command: CommandLine, manifests: Path | None = None) -> int:
     name = node_name(configuration.hostname_override)
 
     async def follow() -> None:
-        daemon = Daemon(configuration, name)
-        log.info("kproxy %s on node %s: using %s Proxier", __version__, name, configuration.mode)
         if manifests is not None:
-            from kproxy.sources.manifests import ManifestSource
-
-            await daemon.run(ManifestSource(manifests, daemon.sink))
-            return
-        from kproxy.sources.client import ApiClient
-        from kproxy.sources.kubeconfig import load_connection
-        from kproxy.sources.kubernetes import KubernetesSource
-
-        client = configuration.client_connection
-        path = Path(client.kubeconfig) if client.kubeconfig else None
-        connection = load_connection(path, master=command.master)
-
-        def count(code: str, method: str, host: str) -> None:
-            daemon.metrics.api_requests.labels(code, method, host).inc()
-
-        async with ApiClient(connection, qps=client.qps, burst=client.burst, on_request=count) as api:
-            await daemon.run(KubernetesSource(api, name, daemon.sink))
+            await _follow_manifests(configuration, name, manifests)
+        else:
+            await _follow_api(configuration, name, command.master)
 
     try:
         asyncio.run(follow())
@@ -88,6 +72,37 @@ def serve(command: CommandLine, manifests: Path | None = None) -> int:
         log.critical("%s", error)
         return 1
     return 0
+
+
+async def _follow_manifests(configuration: KubeProxyConfiguration, node: str, folder: Path) -> None:
+    from kproxy.daemon.daemon import Daemon
+    from kproxy.sources.manifests import ManifestSource
+
+    daemon = Daemon(configuration, node)
+    await daemon.run(ManifestSource(folder, daemon.sink))
+
+
+async def _follow_api(configuration: KubeProxyConfiguration, node: str, master: str) -> None:
+    from kproxy.daemon.daemon import Daemon
+    from kproxy.node.events import EventRecorder
+    from kproxy.sources.client import ApiClient
+    from kproxy.sources.kubeconfig import load_connection
+    from kproxy.sources.kubernetes import KubernetesSource
+
+    client = configuration.client_connection
+    connection = load_connection(Path(client.kubeconfig) if client.kubeconfig else None, master=master)
+
+    def count(code: str, method: str, host: str) -> None:
+        daemon.metrics.api_requests.labels(code, method, host).inc()
+
+    async with ApiClient(connection, qps=client.qps, burst=client.burst, on_request=count) as api:
+        recorder = EventRecorder(api.post, node)
+        daemon = Daemon(configuration, node, on_event=recorder.warn)
+        sending = asyncio.create_task(recorder.run(), name="events")
+        try:
+            await daemon.run(KubernetesSource(api, node, daemon.sink))
+        finally:
+            sending.cancel()
 
 
 def _write_configuration(command: CommandLine) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from kproxy import __version__
 from kproxy.backends.interface import Backend
 from kproxy.config import KubeProxyConfiguration
 from kproxy.config.addresses import parse_endpoint
@@ -19,6 +20,7 @@ from kproxy.daemon.modes import local_traffic, make_backend
 from kproxy.daemon.proxier import Proxier, SyncReport
 from kproxy.daemon.runner import SyncRunner
 from kproxy.kernel.interface_addresses import AddressMonitor, list_addresses
+from kproxy.node.events import Event
 from kproxy.node.health import ProxyHealth
 from kproxy.node.http import BindAddress, HttpServers, health_app, metrics_app
 from kproxy.node.metrics import Metrics
@@ -28,7 +30,7 @@ from kproxy.node.stale_flows import FlowReconciliation, StaleFlows
 from kproxy.services.addresses import parse_address
 from kproxy.services.model import ServiceName
 from kproxy.services.objects import EndpointSlice, Node, Service
-from kproxy.services.specification import Problem
+from kproxy.services.specification import ObjectReference, Problem
 from kproxy.services.tracker import ServiceTracker
 from kproxy.sources.sink import Sink
 
@@ -53,8 +55,15 @@ class Daemon:
         node_name: str,
         *,
         on_sync: Callable[[SyncReport], None] = lambda report: None,
+        on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
         """Open the backend.
+
+        Args:
+            configuration: effective and valid
+            node_name: the name of this node's Node object
+            on_sync: called after each sync that did what it should
+            on_event: called with what users should learn about an object
 
         Raises:
             BackendError: the mode cannot work here
@@ -62,12 +71,13 @@ class Daemon:
         self._configuration = configuration
         self.metrics = Metrics()
         self._backend: Backend = make_backend(configuration)
+        log.info("kproxy %s on node %s: using %s Proxier", __version__, node_name, configuration.mode)
         settings = mode_settings(configuration)
         self.health = ProxyHealth(self._backend.families(), settings.sync_period.seconds, time.time)
         self.tracker = ServiceTracker(
             node_name, on_change=self._on_change, on_problem=self._on_problem, on_node=self._on_node
         )
-        self._on_sync = on_sync
+        self._on_sync, self._on_event = on_sync, on_event
         self._stale_flows = StaleFlows(self._backend.families(), on_pass=self._on_flows)
         self._service_health = ServiceHealth(lambda: self.health.healthy, on_failure=self._on_health_port)
         self._proxier = Proxier(
@@ -173,6 +183,7 @@ class Daemon:
         if problem not in self._problems and len(self._problems) < _REMEMBERED_PROBLEMS:
             self._problems.add(problem)
             log.error("Left out: %s", problem)
+            self._on_event(Event(problem.object, "LeftOut", f"{problem.field}: {problem.reason}"))
 
     def _on_addresses(self) -> None:
         if self._addresses:
@@ -227,6 +238,8 @@ class Daemon:
 
     def _on_health_port(self, name: ServiceName, port: int, reason: str) -> None:
         log.error("Service %s: no health check on port %d: %s", name, port, reason)
+        note = f"node {self.tracker.placement.node}: no health check on port {port}: {reason}"
+        self._on_event(Event(ObjectReference("Service", *name), "FailedToStartServiceHealthcheck", note))
 
     def _task_ended(self, task: asyncio.Task[object]) -> None:
         if not task.cancelled():

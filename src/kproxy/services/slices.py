@@ -16,7 +16,7 @@ from kproxy.services.objects import (
     Protocol,
 )
 from kproxy.services.objects import Endpoint as ApiEndpoint
-from kproxy.services.specification import Problem
+from kproxy.services.specification import ObjectReference, Problem
 from kproxy.services.topology import Candidate
 
 _FAMILIES = {family.value: family for family in Family}
@@ -50,7 +50,7 @@ def pack(slice_: EndpointSlice, node: str) -> tuple[PackedSlice | None, list[Pro
     if family is None or not service:
         return None, []
     problems: list[Problem] = []
-    subject = f"EndpointSlice {meta.namespace}/{meta.name}"
+    subject = ObjectReference("EndpointSlice", meta.namespace, meta.name, meta.uid)
     ports = []
     for i, port in enumerate(slice_.ports or ()):
         if port.name is None or port.port is None or not 0 < port.port < 65536:

@@ -17,11 +17,22 @@ DEFAULT_AFFINITY_SECONDS = 10_800
 """`sessionAffinityConfig.clientIP.timeoutSeconds`, when the object has none (core/v1)."""
 
 
+class ObjectReference(NamedTuple):
+    """Which object is meant."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
 class Problem(NamedTuple):
     """Something in an object that was left out, and why."""
 
-    object: str
-    """Kind and name: `Service default/web`."""
+    object: ObjectReference
     field: str
     reason: str
 
@@ -87,7 +98,8 @@ class _Reader:
         self.problems: list[Problem] = []
 
     def refuse(self, field: str, reason: str) -> None:
-        self.problems.append(Problem(f"Service {self.name}", field, reason))
+        reference = ObjectReference("Service", *self.name, self.service.metadata.uid)
+        self.problems.append(Problem(reference, field, reason))
 
     def read(self) -> tuple[Specification | None, list[Problem]]:
         spec = self.service.spec

@@ -16,7 +16,7 @@ from kproxy.services.model import ServiceName, ServicePort
 from kproxy.services.objects import ZONE_LABEL, EndpointSlice, KubeObject, Node, Service
 from kproxy.services.resolution import resolve
 from kproxy.services.slices import PackedSlice, pack
-from kproxy.services.specification import Problem, Specification, specify
+from kproxy.services.specification import ObjectReference, Problem, Specification, specify
 from kproxy.services.topology import Placement
 
 
@@ -137,7 +137,8 @@ class ServiceTracker:
             self._changed.add(other)
         for frontend in self._claims.denied(name):
             owner = self._claims.owner(frontend)
-            self._on_problem(Problem(f"Service {name}", str(frontend), f"belongs to the older Service {owner}"))
+            subject = ObjectReference("Service", *name)
+            self._on_problem(Problem(subject, str(frontend), f"belongs to the older Service {owner}"))
         self._service_changes += 1
         self._mark(name)
 
