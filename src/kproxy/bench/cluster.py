@@ -7,9 +7,12 @@ class Size(NamedTuple):
     services: int
     endpoints: int
     """Of each Service."""
+    mixed: bool = False
+    """One Service in ten has session affinity, one in ten is a load balancer with externalTrafficPolicy Local, and
+    one in twenty a load balancer with source ranges; otherwise all are plain ClusterIPs."""
 
     def __str__(self) -> str:
-        return f"{self.services:,} Services × {self.endpoints}"
+        return f"{self.services:,} Services × {self.endpoints}{', mixed' if self.mixed else ''}"
 
     @property
     def total(self) -> int:
@@ -24,10 +27,10 @@ def _address(network: int, number: int) -> str:
     return f"{network}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
-def service(number: int) -> dict[str, Any]:
-    """A ClusterIP Service with one port, as an API server stores it."""
+def service(number: int, *, mixed: bool = False) -> dict[str, Any]:
+    """A Service with one port, as an API server stores it."""
     ip = _address(10, (96 << 16) + number + 1)
-    return {
+    made: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {
@@ -49,6 +52,19 @@ def service(number: int) -> dict[str, Any]:
         },
         "status": {"loadBalancer": {}},
     }
+    spec, kind = made["spec"], number % 20 if mixed else 0
+    if kind in (1, 11):
+        spec["sessionAffinity"] = "ClientIP"
+        spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": 10800}}
+    elif kind in (2, 12, 3):
+        spec |= {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}
+        made["status"] = {"loadBalancer": {"ingress": [{"ip": _address(90, number + 1), "ipMode": "VIP"}]}}
+        if kind == 3:
+            spec["loadBalancerSourceRanges"] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
+            spec["externalTrafficPolicy"] = "Cluster"
+        else:
+            spec["externalTrafficPolicy"] = "Local"
+    return made
 
 
 def endpoint_slices(number: int, endpoints: int, *, offset: int = 0) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from aiohttp import web
 from kproxy.apiserver import Store, create_app
 from kproxy.bench import cluster
 from kproxy.bench.cluster import Size
+from kproxy.daemon import memory
 from kproxy.kernel.nftnl.transaction import NftSocket
 from kproxy.lab.commits import CommitMonitor
 from kproxy.lab.namespaces import Namespace
@@ -62,6 +63,7 @@ async def measure(size: Size, proxy: Sequence[str]) -> DaemonRun:
         namespace.run(_loopback_up)
         store = Store()
         _fill(store, size)
+        memory.settle()  # or this process' collections show in the proxy's latencies
         url = await _serve(stack, namespace, store)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         nft = namespace.run(NftSocket)
@@ -111,7 +113,7 @@ async def _changes(store: Store, size: Size, monitor: CommitMonitor, pid: int) -
 def _fill(store: Store, size: Size) -> None:
     store.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-0"}})
     for number in range(size.services):
-        store.apply(cluster.service(number))
+        store.apply(cluster.service(number, mixed=size.mixed))
         for slice_ in cluster.endpoint_slices(number, size.endpoints):
             store.apply(slice_)
 

@@ -5,17 +5,18 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from kproxy.backends.nftables.sets import SetName, declaration
-from kproxy.bench.cluster import Size
 from kproxy.kernel.nftnl import protocol
 from kproxy.kernel.nftnl.protocol import NFPROTO_IPV4
 from kproxy.kernel.nftnl.transaction import Committed, NftSocket
 from kproxy.services.addresses import Family
 
 _TABLE = "floor"
+_PORT = b"\x06\0\0\0\0\x50\0\0"
+"""TCP port 80, as in a key."""
 
 
 class Floor(NamedTuple):
-    """Seconds for all elements of a cluster, and for the exchange of one."""
+    """Seconds for all elements, and for the exchange of one."""
 
     encode: float
     commit: float
@@ -26,8 +27,8 @@ class Floor(NamedTuple):
         return self.encode + self.commit
 
 
-def measure(size: Size) -> Floor:
-    """Fill one map with as many elements as the cluster has endpoints, in this thread's network namespace.
+def measure(elements: int) -> Floor:
+    """Fill one map with so many elements, in this thread's network namespace.
 
     Raises:
         OSError: the kernel refuses
@@ -35,9 +36,8 @@ def measure(size: Size) -> Floor:
     set_ = declaration(Family.IPV4, SetName.SERVICE_ENDPOINTS)
     layout = set_.layout
     records = b"".join(
-        (0x0A000000 + service).to_bytes(4, "big") + b"\x06\0\0\0\0\x50\0\0" + slot.to_bytes(4, "little") + bytes(8)
-        for service in range(size.services)
-        for slot in range(size.endpoints)
+        (0x0A000000 + number // 10).to_bytes(4, "big") + _PORT + (number % 10).to_bytes(4, "little") + bytes(8)
+        for number in range(elements)
     )
     socket = NftSocket()
     try:

@@ -10,6 +10,7 @@ from kproxy.backends.nftables.backend import NftablesBackend
 from kproxy.backends.nftables.ruleset import RulesetOptions
 from kproxy.bench import cluster
 from kproxy.bench.cluster import Size
+from kproxy.daemon import memory
 from kproxy.services.addresses import Family
 from kproxy.services.objects import EndpointSlice, Service
 from kproxy.services.tracker import ServiceTracker
@@ -30,6 +31,8 @@ class InProcess(NamedTuple):
     change_p99: float
     change_cpu: float
     """Mean CPU time, the kernel's share included."""
+    elements: int
+    """Kernel objects of the full sync."""
 
 
 def measure(size: Size) -> InProcess:
@@ -38,8 +41,9 @@ def measure(size: Size) -> InProcess:
     Raises:
         OSError: the kernel refuses
     """
+    memory.expect_many_objects()
     tracker = ServiceTracker("node-0")
-    services = [msgspec.convert(cluster.service(i), Service) for i in range(size.services)]
+    services = [msgspec.convert(cluster.service(i, mixed=size.mixed), Service) for i in range(size.services)]
     slices = [
         msgspec.convert(made, EndpointSlice)
         for i in range(size.services)
@@ -58,7 +62,7 @@ def measure(size: Size) -> InProcess:
     start = time.perf_counter()
     outcomes = backend.sync_all((), tracker)
     synced = time.perf_counter()
-    gc.freeze()
+    memory.settle()
     if any(outcome.refused for outcome in outcomes):
         raise OSError(str(outcomes))
     seconds, cpu = _changes(tracker, backend, size)
@@ -71,6 +75,7 @@ def measure(size: Size) -> InProcess:
         ordered[len(ordered) // 2],
         ordered[len(ordered) * 99 // 100],
         cpu,
+        sum(outcome.objects for outcome in outcomes),
     )
 
 

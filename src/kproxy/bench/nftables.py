@@ -17,6 +17,7 @@ from kproxy.bench.cluster import Size
 from kproxy.lab.namespaces import Namespace
 
 SMALL, LARGE = Size(100, 10), Size(10_000, 10)
+MIXED_SMALL, MIXED = Size(100, 10, mixed=True), Size(10_000, 10, mixed=True)
 WIDE, HUGE = Size(5_000, 50), Size(100_000, 10)
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ class Figure(NamedTuple):
 
 def run(*, quick: bool = False) -> int:
     """Measure and print; returns the exit status, 1 when a figure misses its bound."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     if os.geteuid() != 0:
         console.print("needs root: makes network namespaces")
         return 2
@@ -54,35 +55,36 @@ def run(*, quick: bool = False) -> int:
     return int(failed)
 
 
-def _sizes(console: Console, *, quick: bool) -> "list[tuple[Size, list[Figure]]]":
-    small, large = _as_daemon(console, SMALL), _as_daemon(console, LARGE)
-    ratio = large.change / small.change
+def _sizes(console: Console, *, quick: bool) -> list[tuple[Size, list[Figure]]]:
     found = [
-        (SMALL, [Figure("one change, daemon", _ms(small.change), "", True)]),
-        (
-            LARGE,
-            [
-                *_in_one_process(console, LARGE, bound=None, change_bound=0.005),
-                _seconds("start to synced", large.start_to_synced, 3.0),
-                Figure("CPU until synced", f"{large.start_cpu:.2f} s", "", True),
-                _milliseconds("one change, daemon", large.change, 0.005),
-                Figure("… beside 100 Services", f"{ratio:.2f} ×", "≤ 1.5 ×", ratio <= 1.5),
-                Figure("… 99th percentile", _ms(large.change_p99), "", True),
-                _milliseconds("CPU for that change", large.change_cpu, 0.003),
-                Figure("idle CPU", f"{large.idle_cpu:.2%}", "≤ 0.20%", large.idle_cpu <= 0.002),
-                Figure("resident memory", f"{large.resident / 1e6:.0f} MB", "≤ 160 MB", large.resident <= 160_000_000),
-            ],
-        ),
-        (WIDE, _in_one_process(console, WIDE, bound=1.5, change_bound=0.005)),
+        (LARGE, [*_in_one_process(console, LARGE), *_daemon(console, SMALL, LARGE)]),
+        (MIXED, [*_in_one_process(console, MIXED), *_daemon(console, MIXED_SMALL, MIXED)]),
+        (WIDE, _in_one_process(console, WIDE, bound=1.5)),
     ]
     if not quick:
-        found.append((HUGE, _in_one_process(console, HUGE, bound=8.0, change_bound=0.005)))
+        found.append((HUGE, _in_one_process(console, HUGE, bound=8.0)))
     return found
 
 
-def _in_one_process(console: Console, size: Size, *, bound: float | None, change_bound: float) -> list[Figure]:
-    lowest = _in_namespace(console, f"floor of {size}", lambda: floor.measure(size))
+def _daemon(console: Console, few: Size, many: Size) -> list[Figure]:
+    small, large = _as_daemon(console, few), _as_daemon(console, many)
+    ratio = large.change / small.change
+    return [
+        _seconds("start to synced", large.start_to_synced, 3.0),
+        Figure("CPU until synced", f"{large.start_cpu:.2f} s", "", True),
+        _milliseconds("one change, daemon", large.change, 0.005),
+        Figure(f"… with {few.services} Services", _ms(small.change), "", True),
+        Figure("… ratio", f"{ratio:.2f} ×", "≤ 1.5 ×", ratio <= 1.5),
+        Figure("… 99th percentile", _ms(large.change_p99), "", True),
+        _milliseconds("CPU for that change", large.change_cpu, 0.003),
+        Figure("idle CPU", f"{large.idle_cpu:.2%}", "≤ 0.20%", large.idle_cpu <= 0.002),
+        Figure("resident memory", f"{large.resident / 1e6:.0f} MB", "≤ 160 MB", large.resident <= 160_000_000),
+    ]
+
+
+def _in_one_process(console: Console, size: Size, *, bound: float | None = None) -> list[Figure]:
     measured = _in_namespace(console, f"full sync of {size}", lambda: in_process.measure(size))
+    lowest = _in_namespace(console, f"floor of {size}", lambda: floor.measure(measured.elements))
     limit = bound or 3 * lowest.full
     return [
         Figure("taking all objects in", f"{measured.track:.2f} s", "", True),
@@ -93,7 +95,8 @@ def _in_one_process(console: Console, size: Size, *, bound: float | None, change
             measured.full_sync <= limit,
             f"{lowest.full:.2f} s",
         ),
-        _milliseconds("one change, in process", measured.change, change_bound)._replace(floor=_ms(lowest.change)),
+        Figure("… elements", f"{measured.elements:,}", "", True),
+        _milliseconds("one change, in process", measured.change, 0.005)._replace(floor=_ms(lowest.change)),
     ]
 
 

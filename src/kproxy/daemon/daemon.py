@@ -1,8 +1,6 @@
 """Runs the proxy: source, tracker, backend and node agent, from start to SIGTERM."""
 
 import asyncio
-import contextlib
-import gc
 import logging
 import signal
 import time
@@ -16,6 +14,7 @@ from kproxy.config import KubeProxyConfiguration
 from kproxy.config.addresses import parse_endpoint
 from kproxy.config.defaults import mode_settings
 from kproxy.config.dump import to_json
+from kproxy.daemon import memory
 from kproxy.daemon.modes import local_traffic, make_backend
 from kproxy.daemon.proxier import Proxier, SyncReport
 from kproxy.daemon.runner import SyncRunner
@@ -68,6 +67,7 @@ class Daemon:
         Raises:
             BackendError: the mode cannot work here
         """
+        memory.expect_many_objects()
         self._configuration = configuration
         self.metrics = Metrics()
         self._backend: Backend = make_backend(configuration)
@@ -223,7 +223,7 @@ class Daemon:
         if not self._programmed:
             self._programmed = True
             self._backend.watch(self._on_tampering)
-            _settle_memory()
+            memory.settle()
         self._on_sync(report)
 
     def _on_tampering(self) -> None:
@@ -265,16 +265,6 @@ class Daemon:
                 if configuration.bind_address_hard_fail:
                     raise
                 log.error("Cannot serve on %s: %s", address, error)
-
-
-def _settle_memory() -> None:
-    """Take what the first sync left out of the garbage collector's rounds, and give free memory back."""
-    gc.collect()
-    gc.freeze()
-    with contextlib.suppress(OSError, AttributeError):
-        import ctypes
-
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def node_name(override: str) -> str:
