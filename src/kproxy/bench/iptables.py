@@ -118,7 +118,7 @@ def _build(tracker: ServiceTracker) -> float:
     desired = DesiredRules(RuleOptions(family=Family.IPV4, local_traffic=_LOCAL[Family.IPV4], accounting=True))
     begin = time.perf_counter()
     desired.load(model)
-    full_input(desired, Saved({})).to_bytes()
+    full_input(desired, Saved({})).to_bytes(descending=True)
     return time.perf_counter() - begin
 
 

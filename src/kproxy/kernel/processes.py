@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _ENVIRONMENT = {"LC_ALL": "C"}
 _MAX_WORDS = 500
@@ -28,13 +28,20 @@ class ProcessError(OSError):
         super().__init__(f"{self.program}: {reason}" + (f": {words[:_MAX_WORDS]}" if words else ""))
 
 
-def run(arguments: Sequence[str], standard_input: bytes = b"", *, timeout: float) -> bytes:
+def run(
+    arguments: Sequence[str],
+    standard_input: bytes = b"",
+    *,
+    timeout: float,
+    on_start: Callable[[int], None] = lambda process_id: None,
+) -> bytes:
     """Run a program to its end.
 
     Args:
         arguments: the program, found on PATH, and its arguments
         standard_input: what it reads
         timeout: seconds after which it is killed
+        on_start: called with its process id before it reads anything
 
     Returns:
         What it wrote to standard output.
@@ -42,27 +49,32 @@ def run(arguments: Sequence[str], standard_input: bytes = b"", *, timeout: float
     Raises:
         ProcessError: it is not there, it took too long, or its exit status is not 0
     """
+    pipe = subprocess.PIPE
+    environment = {**os.environ, **_ENVIRONMENT}
     try:
-        completed = subprocess.run(
-            arguments,
-            input=standard_input,
-            capture_output=True,
-            check=False,
-            timeout=timeout,
-            env={**os.environ, **_ENVIRONMENT},
-        )
-    except subprocess.TimeoutExpired as error:
-        said = (error.stderr or b"").decode(errors="replace")
-        raise ProcessError(arguments, f"killed after {timeout:g} s", stderr=said) from error
+        process = subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
     except OSError as error:
         raise ProcessError(arguments, f"cannot be run: {error.strerror}") from error
-    status = completed.returncode
+    with process:
+        on_start(process.pid)
+        try:
+            output, said = process.communicate(standard_input, timeout)
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            _, said = process.communicate()
+            raise ProcessError(arguments, f"killed after {timeout:g} s", stderr=_text(said)) from error
+        except BaseException:
+            process.kill()
+            raise
+    status = process.returncode
     if status == 0:
-        return completed.stdout
-    said = completed.stderr.decode(errors="replace")
-    if status < 0:
-        raise ProcessError(arguments, f"ended by {_signal_name(-status)}", status=status, stderr=said)
-    raise ProcessError(arguments, f"exit status {status}", status=status, stderr=said)
+        return output
+    reason = f"ended by {_signal_name(-status)}" if status < 0 else f"exit status {status}"
+    raise ProcessError(arguments, reason, status=status, stderr=_text(said))
+
+
+def _text(output: bytes) -> str:
+    return output.decode(errors="replace")
 
 
 def _signal_name(number: int) -> str:

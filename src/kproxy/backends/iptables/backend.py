@@ -1,0 +1,140 @@
+"""The iptables mode: both families' rules behind the interface that every mode has."""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+
+import msgspec
+
+from kproxy.backends.interface import BackendError, Model, Outcome
+from kproxy.backends.iptables import accounting, variants
+from kproxy.backends.iptables.kernel_rules import KernelRules, RuleCount
+from kproxy.backends.iptables.legacy_watch import LegacyWatch
+from kproxy.backends.iptables.localnet import allow_localnet
+from kproxy.backends.iptables.matches import from_pods
+from kproxy.backends.iptables.nft_watch import NftWatch
+from kproxy.backends.iptables.options import RuleOptions
+from kproxy.backends.iptables.tool import Tool, Variant
+from kproxy.services.addresses import Address, Family, Network
+from kproxy.services.local_traffic import LocalTraffic
+from kproxy.services.model import ServiceName
+
+_LOCALHOST = bytes((127, 0, 0, 1))
+
+
+class IptablesOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the configuration says about iptables mode, for both families."""
+
+    masquerade_all: bool = False
+    masquerade_mark: int = 1 << 14
+    localhost_node_ports: bool = True
+    drop_invalid: bool = True
+    """Unless `conntrack.tcpBeLiberal`."""
+    node_port_networks: tuple[Network, ...] = ()
+    """`nodePortAddresses` as far as they are CIDRs; none of a family: everywhere in that family."""
+    primary_node_ports: bool = False
+    """`nodePortAddresses` is `primary`."""
+
+
+class IptablesBackend:
+    """Implements `kproxy.backends.interface.Backend`, in the network namespace of the thread that makes it."""
+
+    mode = "iptables"
+
+    def __init__(
+        self, families: Collection[Family], options: IptablesOptions, tools: Mapping[Family, Tool] | None = None
+    ) -> None:
+        """Choose the variant, and set what the rules need; no rule is written yet.
+
+        Args:
+            families: the IP families to serve
+            options: how
+            tools: the programs to use, instead of those that this node uses
+
+        Raises:
+            BackendError: iptables does not work here
+        """
+        self._tools = dict(variants.choose(families) if tools is None else tools)
+        try:
+            counted = accounting.create()
+        except OSError as error:
+            raise BackendError(f"iptables mode may not be used here: {error}") from error
+        self._rules = {
+            family: KernelRules(tool, _rule_options(family, options, counted)) for family, tool in self._tools.items()
+        }
+        self._extra_addresses: tuple[Address, ...] = ()
+        if any(rules.desired.options.localhost_node_ports for rules in self._rules.values()):
+            allow_localnet()
+            self._extra_addresses = (_LOCALHOST,)
+        self._legacy_watch: LegacyWatch | None = None
+        self._nft_watch: NftWatch | None = None
+
+    def families(self) -> Collection[Family]:
+        return self._rules.keys()
+
+    def sync(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+        with self._writing():
+            return [rules.sync(changed, model) for rules in self._rules.values()]
+
+    def sync_all(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+        with self._writing():
+            return [rules.sync_all(changed, model) for rules in self._rules.values()]
+
+    def set_node_port_addresses(self, addresses: Collection[Address]) -> None:
+        for rules in self._rules.values():
+            rules.set_node_port_addresses((*addresses, *self._extra_addresses))
+
+    def set_local_traffic(self, local_traffic: Mapping[Family, LocalTraffic]) -> None:
+        for family, rules in self._rules.items():
+            local = local_traffic.get(family, LocalTraffic())
+            try:
+                from_pods(local)
+            except ValueError as error:
+                raise BackendError(f"detectLocal: {error}") from error
+            rules.set_options(local_traffic=local)
+
+    def set_node_ips(self, addresses: Collection[Address]) -> None:
+        """Set this node's own address in each family, which source ranges may admit; with the next full sync."""
+        for family, rules in self._rules.items():
+            rules.set_options(node_ip=next((a for a in addresses if len(a) == family.length), None))
+
+    def rule_counts(self) -> dict[Family, dict[str, RuleCount]]:
+        """How many rules each table should have from us, and how many the last sync wrote."""
+        return {family: rules.counts() for family, rules in self._rules.items()}
+
+    def watch(self, on_tampering: Callable[[], None]) -> None:
+        if self._variant is Variant.LEGACY:
+            self._legacy_watch = LegacyWatch(self._rules, on_tampering)
+        else:
+            self._nft_watch = NftWatch(self._tools.values(), on_tampering)
+            for rules in self._rules.values():
+                rules.around_restore = self._nft_watch.writing
+
+    def close(self) -> None:
+        for watch in (self._legacy_watch, self._nft_watch):
+            if watch:
+                watch.close()
+        self._legacy_watch = self._nft_watch = None
+
+    @property
+    def _variant(self) -> Variant:
+        return next(iter(self._tools.values())).variant
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._legacy_watch.writing() if self._legacy_watch else contextlib.nullcontext():
+            yield
+
+
+def _rule_options(family: Family, options: IptablesOptions, counted: bool) -> RuleOptions:
+    networks = [network for network in options.node_port_networks if len(network.address) == family.length]
+    everywhere = not options.primary_node_ports and (not networks or any(not n.prefix_length for n in networks))
+    reaches_localhost = everywhere or any(_LOCALHOST in network for network in networks)
+    return RuleOptions(
+        family=family,
+        masquerade_all=options.masquerade_all,
+        masquerade_mark=options.masquerade_mark,
+        localhost_node_ports=family is Family.IPV4 and options.localhost_node_ports and reaches_localhost,
+        drop_invalid=options.drop_invalid,
+        accounting=counted,
+        every_node_address=everywhere,
+    )

@@ -1,0 +1,120 @@
+"""What one family's rules should be, kept up to date one Service at a time."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Protocol, cast, runtime_checkable
+
+import msgspec
+
+from kproxy.backends.interface import Model
+from kproxy.backends.iptables.compile import NOTHING, Compiled, Shared, compile_service
+from kproxy.backends.iptables.options import LARGE_CLUSTER_ENDPOINTS, RuleOptions
+from kproxy.services.model import ServiceName
+from kproxy.services.specification import Specification
+
+
+@runtime_checkable
+class SpecifiedModel(Protocol):
+    """A model that also knows what Services say beyond single ports."""
+
+    def specification(self, name: ServiceName) -> Specification | None:
+        """A Service; None when it has gone."""
+
+
+class DesiredRules:
+    """Every Service's rules, compiled to bytes; a change costs what the Service weighs."""
+
+    def __init__(self, options: RuleOptions) -> None:
+        self.options = options
+        self.compiled: dict[ServiceName, Compiled] = {}
+        self.endpoints = 0
+        self.rules = 0
+        """Rules in chains of single Services."""
+        self.shared_rules = [0] * len(Shared)
+
+    # ------------------------------------------------------------------ changes
+
+    def put(self, name: ServiceName, model: Model) -> tuple[Compiled, Compiled]:
+        """Take a Service's present model (nothing, when it has gone); returns what it had and what it has now."""
+        new = compile_service(
+            model.ports(name, self.options.family), self.options, _health_check_node_port(model, name)
+        )
+        return self._replace(name, new)
+
+    def remove(self, name: ServiceName) -> None:
+        """Forget a Service."""
+        self._replace(name, NOTHING)
+
+    def load(self, model: Model) -> None:
+        """Compile everything anew, with comments as long as there are not too many endpoints for them."""
+        self.use_comments(True)
+        names = list(model.names())
+        for gone in self.compiled.keys() - set(names):
+            self.remove(gone)
+        with_comments = []
+        for name in names:
+            if self.options.comments:
+                with_comments.append(name)
+            self.put(name, model)
+            self.use_comments(self.options.comments and not self.too_large_for_comments)
+        if not self.options.comments:
+            for name in with_comments:
+                self.put(name, model)
+
+    def use_comments(self, use: bool) -> None:
+        """Whether the Services that are put from now on have comments in their chains."""
+        if self.options.comments is not use:
+            self.options = msgspec.structs.replace(self.options, comments=use)
+
+    def _replace(self, name: ServiceName, new: Compiled) -> tuple[Compiled, Compiled]:
+        old = self.compiled.get(name, NOTHING)
+        if new == old:
+            return old, old
+        if new is NOTHING:
+            del self.compiled[name]
+        else:
+            self.compiled[name] = new
+        self.endpoints += new.endpoints - old.endpoints
+        self.rules += new.rules.count(b"\n") - old.rules.count(b"\n")
+        for i, (had, needs) in enumerate(zip(old.shared, new.shared, strict=True)):
+            if had or needs:
+                self.shared_rules[i] += needs.count(b"\n") - had.count(b"\n")
+        return old, new
+
+    # ------------------------------------------------------------------ the whole
+
+    @property
+    def too_large_for_comments(self) -> bool:
+        return self.endpoints > LARGE_CLUSTER_ENDPOINTS
+
+    def shared(self, chain: Shared) -> list[bytes]:
+        """All Services' rules in a shared chain, as blocks of lines."""
+        return [block for compiled in self.compiled.values() if (block := compiled.shared[chain])]
+
+    def owner(self, line: bytes) -> ServiceName | None:
+        """The Service that a line of a restore input belongs to; searches all, for error messages."""
+        rule = b"-A" + line[2:] if line[:2] in (b"-I", b"-D") else line
+        for name, compiled in self.compiled.items():
+            if rule in compiled.rules or rule in compiled.chains or any(rule in block for block in compiled.shared):
+                return name
+        return None
+
+
+def _health_check_node_port(model: Model, name: ServiceName) -> int:
+    if not _is_specified(type(model)):
+        return 0
+    specification = cast(SpecifiedModel, model).specification(name)
+    return specification.health_check_node_port if specification else 0
+
+
+@cache
+def _is_specified(model: type[Model]) -> bool:
+    return issubclass(model, SpecifiedModel)
+
+
+def chains_of(compiled: Compiled) -> Iterator[tuple[bytes, bytes]]:
+    """A Service's own chains, each with its rules joined."""
+    rules: dict[bytes, list[bytes]] = {line[1 : line.index(b" ")]: [] for line in compiled.chains.splitlines()}
+    for line in compiled.rules.splitlines(keepends=True):
+        rules[line[3 : line.index(b" ", 3)]].append(line)
+    return ((chain, b"".join(lines)) for chain, lines in rules.items())
