@@ -6,7 +6,7 @@ from kproxy.backends.nftables import readback
 from kproxy.backends.nftables.backend import NftablesBackend, open_nftables
 from kproxy.backends.nftables.delta import split
 from kproxy.backends.nftables.ruleset import RulesetOptions
-from kproxy.backends.nftables.sets import SetName, declaration
+from kproxy.backends.nftables.sets import SetName, StickyTimeout, declaration
 from kproxy.services.addresses import Family
 from kproxy.services.local_traffic import LocalTraffic, by_network
 from kproxy.services.objects import KubeObject
@@ -49,6 +49,8 @@ def contents() -> Contents:
         for name, joined in state.records.items():
             layout = declaration(family, name).layout
             records = list(split(joined, layout.record))
+            if not records and StickyTimeout.parse(name):
+                continue  # unused: it stays until the next full sync
             assert len(set(records)) == len(records)
             found[family, name] = _by_destination(records, layout.key) if name.endswith(_SLOTTED) else set(records)
         for name in _BALANCED:

@@ -48,6 +48,13 @@ class Outcome(NamedTuple):
         return any(refused.service is None for refused in self.refused)
 
 
+class RuleCount(NamedTuple):
+    total: int
+    """Rules that a table should have from us."""
+    last: int
+    """Rules that the last sync wrote to it."""
+
+
 class BackendError(Exception):
     """The kernel lacks what the mode needs, or refuses it to this process; the message says which."""
 
@@ -70,6 +77,12 @@ class Backend(Protocol):
 
     def set_node_port_addresses(self, addresses: Collection[Address]) -> None:
         """Set where NodePorts answer; takes effect with the next sync."""
+
+    def set_node_ips(self, addresses: Collection[Address]) -> None:
+        """Set this node's own address in each family, which source ranges may admit; takes effect with the next sync."""
+
+    def rule_counts(self) -> Mapping[Family, Mapping[str, RuleCount]]:
+        """Of modes that write rules into other programs' tables: how many, by table."""
 
     def set_local_traffic(self, local_traffic: Mapping[Family, LocalTraffic]) -> None:
         """Set how each family's packets from local pods are recognised; takes effect with the next full sync."""

@@ -26,7 +26,7 @@ from kproxy.node.metrics import Metrics
 from kproxy.node.node_ports import NodePortAddresses, primary_addresses
 from kproxy.node.service_health import ServiceHealth
 from kproxy.node.stale_flows import FlowReconciliation, StaleFlows
-from kproxy.services.addresses import parse_address
+from kproxy.services.addresses import Address, parse_address
 from kproxy.services.model import ServiceName
 from kproxy.services.objects import EndpointSlice, Node, Service
 from kproxy.services.specification import ObjectReference, Problem
@@ -94,6 +94,7 @@ class Daemon:
         )
         self._node: Node | None = None
         self._node_ports = NodePortAddresses(configuration.node_port_addresses)
+        self._primary: list[Address] = []
         self._addresses: AddressMonitor | None = None
         self._started = self._programmed = False
         self._problems: set[Problem] = set()
@@ -202,6 +203,10 @@ class Daemon:
 
     def _apply_node_ports(self) -> None:
         primary = primary_addresses(self._node, parse_address(self._configuration.bind_address))
+        if primary != self._primary:
+            self._primary = primary
+            self._backend.set_node_ips(primary)
+            self._proxier.compare_next()
         interfaces = list_addresses() if self._node_ports.follows_interfaces else ()
         selected = self._node_ports.select(interfaces, primary)
         self._backend.set_node_port_addresses(selected)

@@ -118,13 +118,17 @@ class Proxier:
             kind = metrics.full_sync_duration if outcome.full else metrics.partial_sync_duration
             kind.labels(family).observe(report.seconds)
             if outcome.refused:
-                metrics.nftables_sync_failures.labels(family).inc()
+                metrics.count_refusal(self._backend.mode, outcome.family, full=outcome.full)
             if not outcome.failed:
                 metrics.last_sync.labels(family).set(now)
                 self._health.updated(outcome.family)
                 programming = metrics.programming_duration.labels(family)
                 for delay in delays:
                     programming.observe(delay)
+        for of_family, tables in self._backend.rule_counts().items():
+            for table, count in tables.items():
+                metrics.iptables_rules.labels(table, of_family.value).set(count.total)
+                metrics.iptables_rules_last.labels(table, of_family.value).set(count.last)
         if log.isEnabledFor(logging.DEBUG) or any(outcome.full for outcome in report.outcomes):
             self._log(report)
 

@@ -3,6 +3,8 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
+from kproxy.services.addresses import Family
+
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _SYNC_BUCKETS = [0.001 * 2**k for k in range(15)]
@@ -64,6 +66,18 @@ class Metrics:
         self.nftables_sync_failures = counter(
             "sync_proxy_rules_nftables_sync_failures_total", "Syncs that nf_tables refused", family
         )
+        self.iptables_restore_failures = counter(
+            "sync_proxy_rules_iptables_restore_failures_total", "Failed iptables restores", family
+        )
+        self.iptables_partial_restore_failures = counter(
+            "sync_proxy_rules_iptables_partial_restore_failures_total", "Failed partial iptables restores", family
+        )
+        self.iptables_rules = gauge(
+            "sync_proxy_rules_iptables_total", "Rules that each table has from this proxy", ["table", "ip_family"]
+        )
+        self.iptables_rules_last = gauge(
+            "sync_proxy_rules_iptables_last", "Rules that the last sync wrote to each table", ["table", "ip_family"]
+        )
         self.conntrack_duration = histogram(
             "conntrack_reconciler_sync_duration_seconds", "How long a search for stale flows took", _SYNC_BUCKETS
         )
@@ -75,6 +89,15 @@ class Metrics:
         self.api_requests = counter(
             "requests_total", "Requests to the API server", ["code", "method", "host"], namespace="rest_client"
         )
+
+    def count_refusal(self, mode: str, family: Family, *, full: bool) -> None:
+        """A sync did not work, or not completely."""
+        if mode == "nftables":
+            self.nftables_sync_failures.labels(family.value).inc()
+        elif mode == "iptables":
+            self.iptables_restore_failures.labels(family.value).inc()
+            if not full:
+                self.iptables_partial_restore_failures.labels(family.value).inc()
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""

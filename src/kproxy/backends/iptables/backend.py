@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 import msgspec
 
-from kproxy.backends.interface import BackendError, Model, Outcome
+from kproxy.backends.interface import BackendError, Model, Outcome, RuleCount
 from kproxy.backends.iptables import accounting, variants
-from kproxy.backends.iptables.kernel_rules import KernelRules, RuleCount
+from kproxy.backends.iptables.kernel_rules import KernelRules
 from kproxy.backends.iptables.legacy_watch import LegacyWatch
 from kproxy.backends.iptables.localnet import allow_localnet
 from kproxy.backends.iptables.matches import from_pods
@@ -93,12 +93,10 @@ class IptablesBackend:
             rules.set_options(local_traffic=local)
 
     def set_node_ips(self, addresses: Collection[Address]) -> None:
-        """Set this node's own address in each family, which source ranges may admit; with the next full sync."""
         for family, rules in self._rules.items():
             rules.set_options(node_ip=next((a for a in addresses if len(a) == family.length), None))
 
-    def rule_counts(self) -> dict[Family, dict[str, RuleCount]]:
-        """How many rules each table should have from us, and how many the last sync wrote."""
+    def rule_counts(self) -> Mapping[Family, Mapping[str, RuleCount]]:
         return {family: rules.counts() for family, rules in self._rules.items()}
 
     def watch(self, on_tampering: Callable[[], None]) -> None:

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
-from kproxy.backends.interface import Model, Outcome, Refused
+from kproxy.backends.interface import Model, Outcome, Refused, RuleCount
 from kproxy.backends.iptables.compile import FILTER, NAT, Shared
 from kproxy.backends.iptables.desired import DesiredRules
 from kproxy.backends.iptables.full import full_input
@@ -31,15 +31,6 @@ AroundRestore: TypeAlias = Callable[[int, int], AbstractContextManager[None]]
 
 def _nothing_around(size: int, transactions: int) -> AbstractContextManager[None]:
     return nullcontext()
-
-
-class RuleCount(NamedTuple):
-    """For the metrics `sync_proxy_rules_iptables_total` and `..._last`."""
-
-    total: int
-    """Rules that the table should have from us."""
-    last: int
-    """Rules that the last sync wrote."""
 
 
 class KernelRules:

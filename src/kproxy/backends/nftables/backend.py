@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
-from kproxy.backends.interface import BackendError, Model, Outcome
+from kproxy.backends.interface import BackendError, Model, Outcome, RuleCount
 from kproxy.backends.nftables import messages
 from kproxy.backends.nftables.ruleset import TABLE, RulesetOptions
 from kproxy.backends.nftables.statements import NFPROTO
@@ -58,6 +58,13 @@ class NftablesBackend:
     def set_node_port_addresses(self, addresses: Collection[Address]) -> None:
         for table in self._tables.values():
             table.set_node_port_addresses(addresses)
+
+    def set_node_ips(self, addresses: Collection[Address]) -> None:
+        for family, table in self._tables.items():
+            table.set_node_ip(next((a for a in addresses if len(a) == family.length), None))
+
+    def rule_counts(self) -> Mapping[Family, Mapping[str, RuleCount]]:
+        return {}
 
     def set_local_traffic(self, local_traffic: Mapping[Family, LocalTraffic]) -> None:
         for family, table in self._tables.items():

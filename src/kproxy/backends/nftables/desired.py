@@ -91,6 +91,14 @@ class DesiredTable:
         delta.add(SetName.NODEPORT_IPS, sorted(addresses - self._node_port_ips))
         self._node_port_ips = set(addresses)
 
+    def fenced(self) -> set[ServiceName]:
+        """The Services with source ranges; looks at all Services, for what happens once in a node's life."""
+        return {
+            name
+            for name, compiled in self.compiled.items()
+            if any(set_name == SetName.FIREWALLED_SERVICES for set_name, _ in compiled)
+        }
+
     # ------------------------------------------------------------------ slots
 
     def adopt(self, records: dict[str, bytes]) -> None:

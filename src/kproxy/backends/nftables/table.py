@@ -41,9 +41,16 @@ class KernelTable:
         self._addresses: set[Address] | None = None
         self._loaded = False
         self._refused: set[ServiceName] = set()
+        self._outdated: set[ServiceName] = set()
 
     def set_node_port_addresses(self, addresses: Collection[Address]) -> None:
         self._addresses = {a for a in addresses if len(a) == self.family.length}
+
+    def set_node_ip(self, address: Address | None) -> None:
+        """Have the Services with source ranges compiled anew, if the node's address is another one than before."""
+        if address != self.desired.node_ip:
+            self.desired.node_ip = address
+            self._outdated |= self.desired.fenced()
 
     # ------------------------------------------------------------------ a change
 
@@ -54,7 +61,8 @@ class KernelTable:
             OSError: the transaction could not be sent
         """
         delta = Delta()
-        for name in changed:
+        outdated, self._outdated = self._outdated, set()
+        for name in outdated.union(changed) if outdated else changed:
             self.desired.put(name, model.ports(name, self.family), delta)
             self._refused.discard(name)
         if self._addresses is not None:
@@ -92,9 +100,10 @@ class KernelTable:
         """
         state = readback.read(self._socket, self.family, self.options)
         if self._loaded:
-            for name in {*changed, *self._refused}:
+            for name in {*changed, *self._refused, *self._outdated}:
                 self.desired.put(name, model.ports(name, self.family), None)
             self._refused.clear()
+            self._outdated.clear()
         else:
             self._load(model, state)
         if self._addresses is not None:
