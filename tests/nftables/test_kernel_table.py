@@ -1,5 +1,6 @@
 """The kernel's table, in a real namespace, against what it should hold."""
 
+import re
 import subprocess
 
 import pytest
@@ -206,9 +207,39 @@ def test_what_clients_were_sent_to_is_not_touched_by_a_restart() -> None:
     sticky = service(sessionAffinity="ClientIP")
     tracker = tracker_of([sticky, slice_of("web", "10.0.0.1", "10.0.0.2")])
     written(backend().sync_all((), tracker))
-    nft("add element ip kube-proxy service-affinity { 192.0.2.5 . 10.96.0.10 . tcp . 80 timeout 3h : 1:1 }")
+    nft(f"add element ip kube-proxy service-affinity {{ {KNOWN_CLIENT} timeout 3h : 1:1 }}")
     assert written(backend().sync_all((), tracker)) == 0
-    assert "192.0.2.5 . 10.96.0.10 . tcp . 80" in nft("list", "map", "ip", "kube-proxy", "service-affinity")
+    assert KNOWN_CLIENT in nft("list", "map", "ip", "kube-proxy", "service-affinity")
+
+
+KNOWN_CLIENT = "192.0.2.5 . 10.96.0.10 . tcp . 80"
+
+
+def test_what_clients_were_sent_to_outlives_a_table_that_is_replaced() -> None:
+    sticky = service(sessionAffinity="ClientIP")
+    tracker, running = tracker_of([sticky, slice_of("web", "10.0.0.1", "10.0.0.2")]), backend()
+    written(running.sync_all((), tracker))
+    nft(f"add element ip kube-proxy service-affinity {{ {KNOWN_CLIENT} timeout 3h : 1:1 }}")
+    nft("flush", "chain", "ip", "kube-proxy", "services")
+    assert written(running.sync_all((), tracker)) > 0
+    learned = nft("list", "map", "ip", "kube-proxy", "service-affinity")
+    assert re.search(rf"{KNOWN_CLIENT} timeout 3h expires 2h59m5\ds\w* : 1:1", learned)
+
+
+def test_a_set_that_gets_too_small_is_replaced_by_a_larger_one() -> None:
+    tracker, running = ServiceTracker("here"), backend()
+    tracker.upsert(service(sessionAffinity="ClientIP"))
+    tracker.upsert(service("many", clusterIP="10.96.0.11"))
+    written(running.sync_all((), tracker))
+    nft(f"add element ip kube-proxy service-affinity {{ {KNOWN_CLIENT} timeout 3h : 1:1 }}")
+    for count in (500, 1024, 1025, 4096, 4097):
+        tracker.upsert(slice_of("many", *[f"10.1.{i // 250}.{i % 250 + 1}" for i in range(count)]))
+        outcome, _ = running.sync(tracker.take().services, tracker)
+        assert not outcome.refused
+        assert outcome.full == (count in (1025, 4097))
+    assert written(running.sync_all((), tracker)) == 0
+    assert written(backend().sync_all((), tracker)) == 0
+    assert KNOWN_CLIENT in nft("list", "map", "ip", "kube-proxy", "service-affinity")
 
 
 def test_the_rules_of_a_sticky_service_do_not_depend_on_its_endpoints() -> None:

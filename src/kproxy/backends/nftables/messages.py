@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from kproxy.backends.nftables.balancers import Balancer
@@ -56,18 +56,24 @@ def userdata(rule: Rule) -> bytes:
     return encoded + bytes((_DIGEST, len(digest))) + digest
 
 
-def skeleton(family: Family, options: RulesetOptions) -> Iterator[Message]:
-    """Create the table with its sets, chains and rules; it must not exist."""
+def skeleton(family: Family, options: RulesetOptions, sizes: Mapping[str, int]) -> Iterator[Message]:
+    """Create the table with its sets, chains and rules; it must not exist.
+
+    Args:
+        family: of the table
+        options: how
+        sizes: how many elements each set may hold
+    """
     proto = NFPROTO[family]
     yield protocol.new_table(proto, TABLE, protocol.comment(0, "rules for kube-proxy"))
     for set_ in declarations(family):
-        yield _create_set(family, set_)
+        yield _create_set(family, set_, sizes[set_.name])
     for chain in chains(family, options):
         yield protocol.new_chain(proto, TABLE, chain.name, chain.hook)
         yield from _rules(family, chain.name, chain.rules)
 
 
-def _create_set(family: Family, set_: SetDeclaration) -> Message:
+def _create_set(family: Family, set_: SetDeclaration, size: int = 0) -> Message:
     return protocol.new_set(
         NFPROTO[family],
         TABLE,
@@ -75,7 +81,7 @@ def _create_set(family: Family, set_: SetDeclaration) -> Message:
         set_.attributes,
         identifier=zlib.crc32(set_.name.encode()),
         fields=set_.fields,
-        size=set_.size,
+        size=size,
         userdata=set_.userdata,
     )
 
@@ -151,6 +157,13 @@ def change(family: Family, delta: Delta) -> Iterator[Message]:
         yield from elements(family, set_, keys, delete=True)
     for name, come in delta.added.items():
         yield from elements(family, declaration(family, name), b"".join(come))
+
+
+def restore_learned(family: Family, learned: Mapping[str, Iterable[bytes]]) -> Iterator[Message]:
+    """Add what the packet path had learned, as it was read, to the sets of that name."""
+    for name, lists in learned.items():
+        for encoded in lists:
+            yield protocol.elements_message(NFPROTO[family], TABLE, name, encoded, delete=False, about=f"set {name}")
 
 
 def replace_table(family: Family) -> Iterator[Message]:

@@ -7,7 +7,13 @@ from kproxy.backends.nftables.messages import rules_of, userdata
 from kproxy.backends.nftables.ruleset import TABLE, RulesetOptions, Scope, chains, remembering_rule
 from kproxy.backends.nftables.sets import SetName, StickyTimeout, declaration, declarations
 from kproxy.backends.nftables.statements import NFPROTO
-from kproxy.kernel.nftnl.reading import TableContents, read_elements, read_table, read_verdicts
+from kproxy.kernel.nftnl.reading import (
+    TableContents,
+    read_element_lists,
+    read_elements,
+    read_table,
+    read_verdicts,
+)
 from kproxy.kernel.nftnl.transaction import NftSocket
 from kproxy.services.addresses import Family
 
@@ -18,6 +24,8 @@ class TableState(NamedTuple):
     balancers: set[Balancer]
     timeouts: set[StickyTimeout]
     records: dict[str, bytes]
+    sizes: dict[str, int]
+    """How many elements each set may hold; 0: no limit."""
 
 
 def read(socket: NftSocket, family: Family, options: RulesetOptions) -> TableState | None:
@@ -43,7 +51,21 @@ def read(socket: NftSocket, family: Family, options: RulesetOptions) -> TableSta
         if found is None:
             return None
         records[set_.name] = found
-    return TableState(balancers, timeouts, records)
+    return TableState(balancers, timeouts, records, contents.sizes)
+
+
+def read_learned(socket: NftSocket, family: Family) -> dict[str, list[bytes]]:
+    """What the packet path has learned in a table that is to be replaced; nothing where its sets are not like ours.
+
+    Raises:
+        OSError: EPERM, or EINTR when others keep changing the rule-set
+    """
+    proto = NFPROTO[family]
+    contents = read_table(socket, proto, TABLE)
+    if contents is None:
+        return {}
+    learned = [s for s in declarations(family) if s.learned and contents.sets.get(s.name) == s.attributes]
+    return {set_.name: read_element_lists(socket, proto, TABLE, set_.name) for set_ in learned}
 
 
 def _is_ours(contents: TableContents, family: Family, options: RulesetOptions) -> bool:

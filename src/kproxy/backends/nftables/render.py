@@ -29,11 +29,12 @@ def render(desired: DesiredTable, options: RulesetOptions) -> Iterator[str]:
         else:
             records = sorted(split(contents.get(set_.name, b""), set_.layout.record))
             elements = [_element(set_, record) for record in records]
-        yield from _set_lines(set_, elements)
+        yield from _set_lines(set_, elements, set_.size(len(elements)))
     timeouts = sorted(desired.timeouts())
     for timeout in timeouts:
         set_ = declaration(family, timeout.name)
-        yield from _set_lines(set_, [_element(set_, r) for r in split(contents[set_.name], set_.layout.record)])
+        elements = [_element(set_, r) for r in split(contents[set_.name], set_.layout.record)]
+        yield from _set_lines(set_, elements, 0)
     for chain in chains(family, options):
         if not chain.rules:
             rules = [remembering_rule(t, family) for t in timeouts if t.chain == chain.name]
@@ -44,14 +45,14 @@ def render(desired: DesiredTable, options: RulesetOptions) -> Iterator[str]:
     yield "}"
 
 
-def _set_lines(set_: SetDeclaration, elements: Sequence[str]) -> Iterator[str]:
+def _set_lines(set_: SetDeclaration, elements: Sequence[str], size: int) -> Iterator[str]:
     type_ = " . ".join(t.name for t in set_.key)
     if set_.data:
         type_ += " : " + " . ".join(t.name for t in set_.data)
     yield f"\t{'map' if set_.data else 'set'} {set_.name} {{"
     yield f"\t\ttype {type_}"
-    if set_.size:
-        yield f"\t\tsize {set_.size}"
+    if size:
+        yield f"\t\tsize {size}"
     if set_.ranges:
         yield "\t\tflags interval"
     if set_.learned:

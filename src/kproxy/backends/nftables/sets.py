@@ -32,6 +32,9 @@ MAX_CLIENTS = 1 << 19
 """Clients that an affinity map remembers at most; a client beyond is balanced anew with each connection."""
 
 
+_SMALLEST = 1024
+
+
 class SetName(enum.StrEnum):
     """Every set and map, the ones that change most first: the kernel finds a set by walking their list."""
 
@@ -107,10 +110,18 @@ class SetDeclaration(msgspec.Struct, frozen=True):
         data_type = VERDICT_DATA_TYPE if self.is_verdict_map else _type_number(self.data)
         return SetAttributes(flags, _type_number(self.key), _length(self.key), data_type, _length(self.data))
 
-    @property
-    def size(self) -> int:
-        """How many elements it may hold; 0: no limit."""
-        return MAX_CLIENTS if self.learned else 0
+    def size(self, elements: int) -> int:
+        """How many elements it may hold when it is made for so many; 0: no limit.
+
+        For a set with a limit the kernel takes a hash table of fixed size. One without grows while it is filled,
+        which takes longer, much longer when a busy machine keeps the kernel's worker from growing it, and a dump
+        meanwhile misses elements. The limit leaves room to double.
+        """
+        if self.learned:
+            return MAX_CLIENTS
+        if self.ranges or self.is_verdict_map:
+            return 0
+        return max(_SMALLEST, 1 << (2 * elements - 1).bit_length()) if elements else _SMALLEST
 
     @property
     def userdata(self) -> bytes:

@@ -1,6 +1,6 @@
 """One family's table in the kernel, and the transactions that keep it as desired."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from kproxy.backends.interface import Model, Outcome, Refused
 from kproxy.backends.nftables import messages, readback
@@ -9,7 +9,7 @@ from kproxy.backends.nftables.delta import Delta, split
 from kproxy.backends.nftables.desired import DesiredTable
 from kproxy.backends.nftables.messages import ElementRun
 from kproxy.backends.nftables.ruleset import RulesetOptions
-from kproxy.backends.nftables.sets import StickyTimeout, declaration
+from kproxy.backends.nftables.sets import StickyTimeout, declaration, declarations
 from kproxy.kernel.nftnl.protocol import Message
 from kproxy.kernel.nftnl.transaction import Committed, NftSocket, Refusal
 from kproxy.services.addresses import Address, Family
@@ -38,6 +38,10 @@ class KernelTable:
         """Those in the kernel, used or not."""
         self._timeouts: set[StickyTimeout] = set()
         """As with balancers: those in the kernel, used or not."""
+        self._sizes: dict[str, int] = {}
+        """How many elements each set in the kernel may hold; 0 or absent: no limit."""
+        self._counts: dict[str, int] = {}
+        """How many elements each set should have."""
         self._addresses: set[Address] | None = None
         self._loaded = False
         self._refused: set[ServiceName] = set()
@@ -68,6 +72,8 @@ class KernelTable:
         if self._addresses is not None:
             self.desired.put_node_port_ips(self._addresses, delta)
             self._addresses = None
+        if self._overflows(delta):
+            return self.sync_all((), model)
         wanted = self.desired.balancers()
         missing, unused = wanted - self._balancers, self._balancers - wanted
         if len(unused) <= _MAX_UNUSED:
@@ -85,6 +91,7 @@ class KernelTable:
             return Outcome(self.family, False, 0, 0, (Refused(None, _describe(result)),))
         self._balancers = (self._balancers | missing) - unused
         self._timeouts |= new_timeouts
+        self._count(delta)
         count = len(delta) + len(missing) + len(unused) + len(new_timeouts)
         return Outcome(self.family, False, count, result.bytes, ())
 
@@ -111,12 +118,23 @@ class KernelTable:
             self._addresses = None
         refused: list[Refused] = []
         readings = 0 if state else _READINGS
+        learned: list[Message] | None = None
         while True:
-            batch, count = self._repair(state)
+            contents = dict(self.desired.everything())
+            self._counts = {n: len(r) // declaration(self.family, n).layout.record for n, r in contents.items()}
+            if state is not None and any(self._exceeds(name, state.sizes) for name in self._counts):
+                state, readings = None, _READINGS
+            if state is None and learned is None:
+                learned = list(messages.restore_learned(self.family, readback.read_learned(self._socket, self.family)))
+            batch, count = self._repair(state, contents, learned or [])
             result = self._socket.commit(batch)
             if isinstance(result, Committed):
                 self._balancers, self._timeouts = self.desired.balancers(), self.desired.timeouts()
+                self._sizes = state.sizes if state else self._wanted_sizes()
                 return Outcome(self.family, True, count, result.bytes, tuple(refused))
+            if state is None and learned:
+                learned = []  # better everybody balanced anew than nobody served
+                continue
             if readings < _READINGS:
                 # While the kernel grows a hash table, a dump of it can miss elements: nobody's object is at fault.
                 readings += 1
@@ -131,6 +149,26 @@ class KernelTable:
                 self.desired.put(name, (), None)
                 self._refused.add(name)
 
+    def _wanted_sizes(self) -> dict[str, int]:
+        return {set_.name: set_.size(self._counts.get(set_.name, 0)) for set_ in declarations(self.family)}
+
+    def _exceeds(self, name: str, sizes: Mapping[str, int]) -> bool:
+        size = sizes.get(name, 0)
+        return bool(size) and self._counts[name] > size
+
+    def _overflows(self, delta: Delta) -> bool:
+        """Whether a set is too small for what a delta adds to it."""
+        for name, come in delta.added.items():
+            size = self._sizes.get(name, 0)
+            if size and self._counts.get(name, 0) + len(come) - len(delta.deleted.get(name, ())) > size:
+                return True
+        return False
+
+    def _count(self, delta: Delta) -> None:
+        for name in delta.added.keys() | delta.deleted.keys():
+            change = len(delta.added.get(name, ())) - len(delta.deleted.get(name, ()))
+            self._counts[name] = self._counts.get(name, 0) + change
+
     def _load(self, model: Model, state: readback.TableState | None) -> None:
         if state:
             self.desired.adopt(state.records)
@@ -139,22 +177,30 @@ class KernelTable:
         self.desired.forget_adopted()
         self._loaded = True
 
-    def _repair(self, state: readback.TableState | None) -> tuple[list[Message], int]:
-        """The batch that makes the kernel's table as desired, and how many objects it concerns."""
+    def _repair(
+        self, state: readback.TableState | None, desired: Mapping[str, bytes], learned: list[Message]
+    ) -> tuple[list[Message], int]:
+        """The batch that makes the kernel's table as desired, and how many objects it concerns.
+
+        Args:
+            state: of the table; None to replace it
+            desired: all records, by set
+            learned: what goes into a table that replaces one, beside what is desired
+        """
         family, options, wanted = self.family, self.options, self.desired.balancers()
         timeouts = self.desired.timeouts()
         if state is None:
-            batch = [*messages.replace_table(family), *messages.skeleton(family, options)]
+            batch = [*messages.replace_table(family), *messages.skeleton(family, options, self._wanted_sizes())]
+            batch += learned
             batch += messages.create_timeouts(family, timeouts)
             batch += messages.create_balancers(family, options, wanted)
             count = len(batch)
-            for name, records in self.desired.everything():
+            for name, records in desired.items():
                 set_ = declaration(family, name)
                 batch += messages.elements(family, set_, records)
                 count += len(records) // set_.layout.record
             return batch, count
         delta = Delta()
-        desired = dict(self.desired.everything())
         for name in desired.keys() | state.records.keys():
             records = state.records.get(name, b"")
             wanted_records = desired.get(name, b"")

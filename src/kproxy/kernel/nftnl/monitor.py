@@ -22,8 +22,10 @@ class TableMonitor:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Receive nothing for a while: the kernel describes each element to whoever listens, which takes it ten
-        times as long as to add the element.
+        """Receive nothing for a while.
+
+        To describe an element to listeners takes the kernel several times as long as to add it. It asks only whether
+        anybody on the machine listens, in whatever network namespace (netlink_has_listeners).
         """
         self._netlink.leave(MULTICAST_GROUP)
         try:

@@ -20,6 +20,8 @@ class TableContents(NamedTuple):
     """A table as it is, without its elements."""
 
     sets: dict[str, SetAttributes]
+    sizes: dict[str, int]
+    """How many elements each set may hold; 0: no limit."""
     chains: dict[str, Hook | None]
     rules: dict[str, list[bytes]]
     """The user data of each chain's rules, in order."""
@@ -44,6 +46,15 @@ def read_elements(socket: NftSocket, family: int, table: str, set_name: str, lay
         OSError: ENOENT without that set, EPERM, EINTR
     """
     return _retrying(lambda: _read_elements(socket, family, table, set_name, layout))
+
+
+def read_element_lists(socket: NftSocket, family: int, table: str, set_name: str) -> list[bytes]:
+    """The elements of a set with all that belongs to them, encoded, to be added to another set.
+
+    Raises:
+        OSError: as `read_elements`
+    """
+    return _retrying(lambda: [bytes(encoded) for encoded in _element_lists(socket, family, table, set_name)])
 
 
 def read_verdicts(socket: NftSocket, family: int, table: str, set_name: str) -> dict[bytes, str]:
@@ -74,7 +85,11 @@ def _read_table(socket: NftSocket, family: int, name: str) -> TableContents | No
     if all(_string(table[protocol.TABLE_NAME]) != name for table in dump(protocol.GETTABLE)):
         return None
     ours = text(1, name)
-    sets = {_string(s[protocol.SET_NAME]): _set_attributes(s) for s in dump(protocol.GETSET, ours)}
+    sets, sizes = {}, {}
+    for found in dump(protocol.GETSET, ours):
+        set_name = _string(found[protocol.SET_NAME])
+        sets[set_name] = _set_attributes(found)
+        sizes[set_name] = _number(attributes(found.get(protocol.SET_DESCRIPTION, b"")), protocol.DESCRIPTION_SIZE)
     chains = {}
     for chain in dump(protocol.GETCHAIN):
         if _string(chain[protocol.CHAIN_TABLE]) == name:
@@ -84,7 +99,7 @@ def _read_table(socket: NftSocket, family: int, name: str) -> TableContents | No
         if _string(rule[protocol.RULE_TABLE]) == name:
             userdata = bytes(rule.get(protocol.RULE_USERDATA, b""))
             rules.setdefault(_string(rule[protocol.RULE_CHAIN]), []).append(userdata)
-    return TableContents(sets, chains, rules)
+    return TableContents(sets, sizes, chains, rules)
 
 
 def _string(value: memoryview) -> str:
