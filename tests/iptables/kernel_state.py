@@ -1,7 +1,8 @@
 """What a test compares: the kernel's rules, read back, with what may differ between equal rule sets taken out."""
 
+import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from kproxy.backends.interface import Outcome
@@ -12,8 +13,8 @@ from kproxy.backends.iptables.tool import Tool, Variant
 from kproxy.services.addresses import Family
 from kproxy.services.local_traffic import by_network
 from kproxy.services.objects import KubeObject
-from kproxy.services.tracker import ServiceTracker
 from kproxy.sources.manifest_files import parse_manifest
+from tests.services import builders
 
 DUMPS = Path(__file__).parent / "dumps"
 POD_NETWORKS = by_network(["10.244.0.0/16", "fd00:10:244::/48"])
@@ -43,11 +44,7 @@ def backend(tools: Mapping[Family, Tool], **options: object) -> IptablesBackend:
     return made
 
 
-def tracker_of(objects: Iterable[KubeObject], node: str = "node") -> ServiceTracker:
-    tracker = ServiceTracker(node)
-    for obj in objects:
-        tracker.upsert(obj)
-    return tracker
+tracker_of = functools.partial(builders.tracker_of, node="node")
 
 
 def manifest(name: str) -> list[KubeObject]:

@@ -9,11 +9,11 @@ from kproxy.backends.iptables import partial
 from kproxy.backends.iptables.options import LARGE_CLUSTER_ENDPOINTS
 from kproxy.backends.iptables.tool import Tool, Variant
 from kproxy.services.addresses import Family, parse_address, parse_network
-from kproxy.services.objects import EndpointSlice, KubeObject, Service
+from kproxy.services.objects import KubeObject, Service
 from kproxy.services.tracker import ServiceTracker
 from tests.iptables.churn import Churn
 from tests.iptables.kernel_state import backend, kernel_rules, remove_all, tools_of, tracker_of, written
-from tests.nftables.strategies import events
+from tests.nftables.strategies import Happening, events, happen
 from tests.services.builders import endpoint, service, slice_of
 
 
@@ -64,19 +64,14 @@ def test_ten_thousand_changes_end_in_the_rules_of_a_fresh_start(tools: dict[Fami
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(happenings=events())
 def test_any_sequence_of_changes_ends_in_the_rules_of_a_fresh_start(
-    tools: dict[Family, Tool], happenings: list[Service | EndpointSlice | tuple[type, str, str]]
+    tools: dict[Family, Tool], happenings: list[Happening]
 ) -> None:
     remove_all(tools)
     tracker, running = ServiceTracker("node"), backend(tools)
     written(running.sync_all((), tracker))
     remaining: dict[tuple[type, str], KubeObject] = {}
     for happening in happenings:
-        if isinstance(happening, tuple):
-            tracker.delete(*happening)
-            remaining.pop((happening[0], happening[2]), None)
-        else:
-            tracker.upsert(happening)
-            remaining[type(happening), happening.metadata.name] = happening
+        happen(happening, tracker, remaining)
         written(running.sync(tracker.take().services, tracker))
     ends_as_a_fresh_start(tools, list(remaining.values()))
 

@@ -1,7 +1,5 @@
 """What a test compares: the kernel's table, read back, with what may differ between equal tables taken out."""
 
-from collections.abc import Iterable
-
 from kproxy.backends.nftables import readback
 from kproxy.backends.nftables.backend import NftablesBackend, open_nftables
 from kproxy.backends.nftables.delta import split
@@ -9,8 +7,6 @@ from kproxy.backends.nftables.ruleset import RulesetOptions
 from kproxy.backends.nftables.sets import SetName, StickyTimeout, declaration
 from kproxy.services.addresses import Family
 from kproxy.services.local_traffic import LocalTraffic, by_network
-from kproxy.services.objects import KubeObject
-from kproxy.services.tracker import ServiceTracker
 
 POD_NETWORKS = by_network(["10.244.0.0/16", "fd00:10:244::/48"])
 FAMILIES = tuple(Family)
@@ -25,13 +21,6 @@ def backend() -> NftablesBackend:
     made = NftablesBackend(FAMILIES, RulesetOptions())
     made.set_local_traffic(POD_NETWORKS)
     return made
-
-
-def tracker_of(objects: Iterable[KubeObject], node: str = "here") -> ServiceTracker:
-    tracker = ServiceTracker(node)
-    for obj in objects:
-        tracker.upsert(obj)
-    return tracker
 
 
 def contents() -> Contents:

@@ -1,10 +1,11 @@
 """Services and EndpointSlices as a cluster might have them, with so few names and addresses that they collide."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from kproxy.services.objects import EndpointSlice, Service
+from kproxy.services.objects import EndpointSlice, KubeObject, Service
+from kproxy.services.tracker import ServiceTracker
 from tests.services.builders import endpoint, service, slice_of
 
 NAMES = ["web", "api", "dns", "db"]
@@ -75,9 +76,23 @@ def slices(draw: st.DrawFn) -> EndpointSlice:
     )
 
 
+Happening: TypeAlias = Service | EndpointSlice | tuple[type, str, str]
+"""An object appears or changes, or is deleted (kind, namespace, name)."""
+
+
+def happen(happening: Happening, tracker: ServiceTracker, remaining: dict[tuple[type, str], KubeObject]) -> None:
+    """Tell the tracker, and keep up what there is now."""
+    if isinstance(happening, tuple):
+        tracker.delete(*happening)
+        remaining.pop((happening[0], happening[2]), None)
+    else:
+        tracker.upsert(happening)
+        remaining[type(happening), happening.metadata.name] = happening
+
+
 @st.composite
-def events(draw: st.DrawFn) -> list[Service | EndpointSlice | tuple[type, str, str]]:
-    """What happens one after the other: objects appear or change, or are deleted (kind, namespace, name)."""
+def events(draw: st.DrawFn) -> list[Happening]:
+    """What happens one after the other."""
     service_names = st.tuples(st.just(Service), st.just("default"), st.sampled_from(NAMES))
     slice_names = st.tuples(st.just(EndpointSlice), st.just("default"), st.integers(1, 6).map(lambda i: f"slice-{i}"))
     return draw(

@@ -12,11 +12,11 @@ from kproxy.backends.nftables.backend import cleanup
 from kproxy.backends.nftables.sets import SetName
 from kproxy.services.addresses import Family, Network, parse_address
 from kproxy.services.model import ServiceName
-from kproxy.services.objects import EndpointSlice, KubeObject, Service
+from kproxy.services.objects import KubeObject, Service
 from kproxy.services.tracker import ServiceTracker
-from tests.nftables.kernel_state import FAMILIES, backend, contents, tracker_of
-from tests.nftables.strategies import events
-from tests.services.builders import endpoint, service, slice_of
+from tests.nftables.kernel_state import FAMILIES, backend, contents
+from tests.nftables.strategies import Happening, events, happen
+from tests.services.builders import endpoint, service, slice_of, tracker_of
 
 pytestmark = pytest.mark.usefixtures("network_namespace")
 
@@ -51,7 +51,7 @@ def cluster_ips() -> set[bytes]:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(happenings=events())
 def test_any_sequence_of_changes_ends_in_the_table_of_a_fresh_start(
-    happenings: list[Service | EndpointSlice | tuple[type, str, str]],
+    happenings: list[Happening],
 ) -> None:
     cleanup()
     tracker, changing = ServiceTracker("here"), backend()
@@ -59,12 +59,7 @@ def test_any_sequence_of_changes_ends_in_the_table_of_a_fresh_start(
     written(changing.sync_all((), tracker))
     remaining: dict[tuple[type, str], KubeObject] = {}
     for happening in happenings:
-        if isinstance(happening, tuple):
-            tracker.delete(*happening)
-            remaining.pop((happening[0], happening[2]), None)
-        else:
-            tracker.upsert(happening)
-            remaining[type(happening), happening.metadata.name] = happening
+        happen(happening, tracker, remaining)
         written(changing.sync(tracker.take().services, tracker))
     after_changes = contents()
     changing.close()

@@ -14,8 +14,8 @@ from kproxy.backends.nftables.statements import IP
 from kproxy.services.addresses import Family, parse_address
 from kproxy.services.local_traffic import LocalTraffic
 from kproxy.services.objects import KubeObject
-from tests.nftables.kernel_state import FAMILIES, POD_NETWORKS, tracker_of
-from tests.services.builders import endpoint, service, slice_of
+from tests.nftables.kernel_state import FAMILIES, POD_NETWORKS
+from tests.services.builders import endpoint, service, slice_of, tracker_of
 
 NODE_IPS = {address for text in ("192.0.2.1", "2001:db8::a") if (address := parse_address(text))}
 

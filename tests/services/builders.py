@@ -1,10 +1,12 @@
 """Short ways to write API objects in tests."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from kproxy.services.objects import EndpointSlice, Node, Service
+from kproxy.services.objects import EndpointSlice, KubeObject, Node, Service
+from kproxy.services.tracker import ServiceTracker
 
 
 def service(name: str = "web", **spec: Any) -> Service:
@@ -59,3 +61,11 @@ def node(name: str = "here", zone: str = "", **spec: Any) -> Node:
     addresses = [{"type": "InternalIP", "address": a} for a in spec.pop("addresses", [])]
     made = {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": {"addresses": addresses}}
     return msgspec.convert(made, Node)
+
+
+def tracker_of(objects: Iterable[KubeObject], node: str = "here") -> ServiceTracker:
+    """A tracker that knows the objects."""
+    tracker = ServiceTracker(node)
+    for obj in objects:
+        tracker.upsert(obj)
+    return tracker

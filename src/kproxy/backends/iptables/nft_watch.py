@@ -2,25 +2,23 @@
 
 import asyncio
 import contextlib
-import errno
 from collections.abc import Callable, Collection, Iterator
 
 from kproxy.backends.iptables.names import PER_SERVICE
 from kproxy.backends.iptables.options import RuleOptions
 from kproxy.backends.iptables.skeleton import JUMPS, SHARED_CHAINS, TABLES, fixed_chains
 from kproxy.backends.iptables.tool import Tool
-from kproxy.kernel.netlink import NETLINK_NETFILTER, Message, NetlinkSocket, attributes, messages
+from kproxy.kernel.netlink import Message, attributes
+from kproxy.kernel.nftnl.monitor import NftListener
 from kproxy.kernel.nftnl.protocol import (
     CHAIN_NAME,
     DELCHAIN,
     DELRULE,
     DELTABLE,
-    MULTICAST_GROUP,
     NEWRULE,
     NFPROTO_IPV4,
     NFPROTO_IPV6,
     RULE_CHAIN,
-    SUBSYSTEM,
     TABLE_NAME,
 )
 from kproxy.kernel.nftnl.transaction import NftSocket
@@ -51,10 +49,9 @@ class NftWatch:
         self._families = {_PROTOCOLS[tool.family] for tool in tools}
         self._on_tampering = on_tampering
         self._questions = NftSocket()
-        self._netlink = NetlinkSocket(NETLINK_NETFILTER)
-        self._netlink.join(MULTICAST_GROUP)
+        self._listener = NftListener()
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._netlink.fileno(), self._read)
+        self._loop.add_reader(self._listener.fileno(), self._read)
 
     @contextlib.contextmanager
     def writing(self, size: int, transactions: int) -> Iterator[None]:
@@ -68,42 +65,27 @@ class NftWatch:
             yield
             return
         before = self._questions.generation()
-        self._netlink.leave(MULTICAST_GROUP)
         try:
-            yield
+            with self._listener.paused():
+                yield
         finally:
-            self._netlink.join(MULTICAST_GROUP)
             if self._questions.generation() - before != transactions:
                 self._on_tampering()
 
     def close(self) -> None:
-        self._loop.remove_reader(self._netlink.fileno())
-        self._netlink.close()
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
         self._questions.close()
 
     def _read(self) -> None:
-        if self._touched():
-            self._on_tampering()
-
-    def _touched(self) -> bool:
-        touched = False
+        # A program's first netlink socket has its process id for an address.
         own = {process for tool in self._tools for process in tool.processes}
-        while True:
-            try:
-                datagram = self._netlink.receive(wait=False)
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                touched = True  # more happened than the queue holds: assume the worst
-                continue
-            if datagram is None:
-                return touched
-            # A program's first netlink socket has its process id for an address.
-            touched = touched or any(self._is_ours(m) for m in messages(datagram) if m.port_id not in own)
+        if self._listener.heard(lambda message: message.port_id not in own and self._is_ours(message)):
+            self._on_tampering()
 
     def _is_ours(self, message: Message) -> bool:
         body = message.body
-        if message.type >> 8 != SUBSYSTEM or len(body) < 4 or body[0] not in self._families:
+        if body[0] not in self._families:
             return False
         kind, fields = message.type & 0xFF, attributes(body, 4)
         if _text(fields.get(TABLE_NAME)) not in TABLES:

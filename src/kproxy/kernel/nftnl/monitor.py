@@ -4,20 +4,27 @@ import contextlib
 import errno
 import struct
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 
-from kproxy.kernel.netlink import NETLINK_NETFILTER, NetlinkSocket, attributes, messages
+from kproxy.kernel.netlink import NETLINK_NETFILTER, Message, NetlinkSocket, attributes, messages
 from kproxy.kernel.nftnl.protocol import MULTICAST_GROUP, SUBSYSTEM, TABLE_NAME
 
 
-class TableMonitor:
-    """Receives nf_tables' notifications, except those of one socket: our own commits wake nobody."""
+class NftListener:
+    """Receives nf_tables' notifications, in the network namespace of the thread that makes it."""
 
-    def __init__(self, table: str, families: Container[int], own_port_id: int) -> None:
-        self._table = table
-        self._families = families
+    def __init__(self, own_port_id: int | None = None) -> None:
+        """Begin to listen.
+
+        Args:
+            own_port_id: the socket whose commits are not to be heard of; they wake nobody
+
+        Raises:
+            OSError: the kernel has no netfilter netlink
+        """
         self._netlink = NetlinkSocket(NETLINK_NETFILTER)
-        self._netlink.attach_filter(_drop_from(own_port_id))
+        if own_port_id is not None:
+            self._netlink.attach_filter(_drop_from(own_port_id))
         self._netlink.join(MULTICAST_GROUP)
 
     @contextlib.contextmanager
@@ -40,26 +47,40 @@ class TableMonitor:
     def close(self) -> None:
         self._netlink.close()
 
-    def touched(self) -> bool:
-        """Read what is queued; whether the table may have changed."""
-        touched = False
+    def heard(self, concerns: Callable[[Message], bool]) -> bool:
+        """Read what is queued; whether something in it concerns the caller, or may have, as more came than fits."""
+        heard = False
         while True:
             try:
                 datagram = self._netlink.receive(wait=False)
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                touched = True  # more happened than the queue holds: assume the worst
+                heard = True
                 continue
             if datagram is None:
-                return touched
-            touched = touched or any(self._is_ours(message.type, message.body) for message in messages(datagram))
+                return heard
+            told = [m for m in messages(datagram) if m.type >> 8 == SUBSYSTEM and len(m.body) >= 4]
+            heard = heard or any(map(concerns, told))
 
-    def _is_ours(self, type_: int, body: memoryview) -> bool:
-        if type_ >> 8 != SUBSYSTEM or len(body) < 4 or body[0] not in self._families:
+
+class TableMonitor(NftListener):
+    """Notices that somebody else writes to a table."""
+
+    def __init__(self, table: str, families: Container[int], own_port_id: int) -> None:
+        super().__init__(own_port_id)
+        self._table = table
+        self._families = families
+
+    def touched(self) -> bool:
+        """Read what is queued; whether the table may have changed."""
+        return self.heard(self._is_ours)
+
+    def _is_ours(self, message: Message) -> bool:
+        if message.body[0] not in self._families:
             return False
         # The table's name is attribute 1 in the messages about tables, chains, rules, sets and elements alike.
-        name = attributes(body, 4).get(TABLE_NAME, b"")
+        name = attributes(message.body, 4).get(TABLE_NAME, b"")
         return bytes(name).rstrip(b"\0").decode(errors="replace") == self._table
 
 
