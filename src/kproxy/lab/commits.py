@@ -5,33 +5,30 @@ NEWGEN message that names the process behind it (linux/netfilter/nf_tables.h, `n
 """
 
 import asyncio
-import ctypes
-import socket
 import struct
+import sys
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from kproxy.kernel.netlink import NETLINK_NETFILTER, Message, NetlinkSocket, attributes, messages
+from kproxy.kernel.nftnl.protocol import GENERATION_ID, MULTICAST_GROUP, NEWGEN, SUBSYSTEM
 from kproxy.lab.namespaces import Namespace
 from kproxy.lab.probe import now
 
-NETLINK_NETFILTER = 12
-NFNLGRP_NFTABLES = 7
-NFT_MSG_NEWGEN = 10 << 8 | 15
-NFTA_GEN_ID = 1
-NFTA_GEN_PROC_PID = 2
-NFTA_GEN_PROC_NAME = 3
-SO_ATTACH_FILTER = 26
-NFGENMSG_END = 20
-"""Where a message's attributes begin: nlmsghdr and nfgenmsg are 20 bytes."""
+_NEWGEN = SUBSYSTEM << 8 | NEWGEN
+_GENERATION_PID, _GENERATION_PROGRAM = 2, 3
 
 # A classic BPF program (linux/filter.h) that keeps NEWGEN and drops the far more numerous messages about
 # elements, which would overflow the socket. BPF loads words in network order; a netlink type is in host order.
-_KEEP_NEWGEN = (
-    (0x28, 0, 0, 4),
-    (0x15, 0, 1, int.from_bytes(struct.pack("=H", NFT_MSG_NEWGEN), "big")),
-    (0x06, 0, 0, 0xFFFFFFFF),
-    (0x06, 0, 0, 0),
+_KEEP_NEWGEN = b"".join(
+    struct.pack("=HBBI", *instruction)
+    for instruction in (
+        (0x28, 0, 0, 4),
+        (0x15, 0, 1, int.from_bytes(_NEWGEN.to_bytes(2, sys.byteorder), "big")),
+        (0x06, 0, 0, 0xFFFFFFFF),
+        (0x06, 0, 0, 0),
+    )
 )
 
 
@@ -54,24 +51,20 @@ class CommitMonitor:
         self._news = asyncio.Event()
 
     def __enter__(self) -> Self:
-        self._socket = self._namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
-        _attach_filter(self._socket)
-        self._socket.bind((0, 1 << (NFNLGRP_NFTABLES - 1)))
-        asyncio.get_running_loop().add_reader(self._socket, self._receive)
+        self._netlink = self._namespace.run(lambda: NetlinkSocket(NETLINK_NETFILTER))
+        self._netlink.attach_filter(_KEEP_NEWGEN)
+        self._netlink.join(MULTICAST_GROUP)
+        asyncio.get_running_loop().add_reader(self._netlink.fileno(), self._receive)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        asyncio.get_running_loop().remove_reader(self._socket)
-        self._socket.close()
+        asyncio.get_running_loop().remove_reader(self._netlink.fileno())
+        self._netlink.close()
 
     def _receive(self) -> None:
         at = now()
-        while True:
-            try:
-                message = self._socket.recv(4096)
-            except BlockingIOError:
-                break
-            self.commits.append(_parse(message, at))
+        while (datagram := self._netlink.receive(wait=False)) is not None:
+            self.commits += [_parse(message, at) for message in messages(datagram)]
         self._news.set()
 
     async def burst_since(self, moment: float, patience: float, quiet: float) -> list[Commit]:
@@ -105,26 +98,11 @@ class CommitMonitor:
         await self._news.wait()
 
 
-def _attach_filter(sock: socket.socket) -> None:
-    program = b"".join(struct.pack("=HBBI", *instruction) for instruction in _KEEP_NEWGEN)
-    memory = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("@HP", len(_KEEP_NEWGEN), ctypes.addressof(memory))
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, header)
-
-
-def _parse(message: bytes, at: float) -> Commit:
-    (length,) = struct.unpack_from("=I", message)
-    attributes: dict[int, bytes] = {}
-    offset = NFGENMSG_END
-    while offset + 4 <= min(length, len(message)):
-        size, kind = struct.unpack_from("=HH", message, offset)
-        if size < 4:
-            break
-        attributes[kind & 0x3FFF] = message[offset + 4 : offset + size]
-        offset += (size + 3) & ~3
+def _parse(message: Message, at: float) -> Commit:
+    told = attributes(message.body, 4)
     return Commit(
         at=at,
-        generation=int.from_bytes(attributes.get(NFTA_GEN_ID, b""), "big"),
-        pid=int.from_bytes(attributes.get(NFTA_GEN_PROC_PID, b""), "big"),
-        program=attributes.get(NFTA_GEN_PROC_NAME, b"").rstrip(b"\0").decode(errors="replace"),
+        generation=int.from_bytes(told.get(GENERATION_ID, b""), "big"),
+        pid=int.from_bytes(told.get(_GENERATION_PID, b""), "big"),
+        program=bytes(told.get(_GENERATION_PROGRAM, b"")).rstrip(b"\0").decode(errors="replace"),
     )
