@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 DEMO_PACKAGES := iproute2 nftables util-linux
 TEST_PACKAGES := $(DEMO_PACKAGES) iptables ipset conntrack procps
 
-.PHONY: help setup demo test lint format bench-nftables clean
+.PHONY: help setup demo test lint format bench-nftables bench-iptables clean
 
 help:
 	@echo "make demo            a node, pods, a second node and a client out of network namespaces, with traffic"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint            ruff, mypy, import-linter"
 	@echo "make format          let ruff format and mend"
 	@echo "make bench-nftables  the figures of nftables mode, beside the floor that the kernel sets"
+	@echo "make bench-iptables  those of iptables mode, beside iptables-restore alone"
 	@echo "make clean           remove .venv and caches"
 
 setup: $(STAMP)
@@ -48,8 +49,8 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench-nftables: setup
-	$(BIN)/python -m kproxy.bench nftables
+bench-nftables bench-iptables: setup
+	$(BIN)/python -m kproxy.bench $(@:bench-%=%)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
