@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from kproxy.backends.interface import Backend, BackendError
 from kproxy.config import KubeProxyConfiguration
 from kproxy.config.defaults import NODE_PORTS_PRIMARY, mode_settings
+from kproxy.kernel.interface_addresses import ip_families
 from kproxy.services.addresses import Family, parse_network
 from kproxy.services.local_traffic import LocalTraffic, by_network
 from kproxy.services.objects import Node
@@ -33,7 +34,7 @@ def _nftables(configuration: KubeProxyConfiguration) -> Backend:
 
     settings = mode_settings(configuration)
     options = RulesetOptions(masquerade_all=settings.masquerade_all, masquerade_mark=1 << settings.masquerade_bit)
-    return NftablesBackend(tuple(Family), options)
+    return NftablesBackend(ip_families(), options)
 
 
 def _iptables(configuration: KubeProxyConfiguration) -> Backend:
@@ -49,7 +50,7 @@ def _iptables(configuration: KubeProxyConfiguration) -> Backend:
         node_port_networks=tuple(network for text in listed if (network := parse_network(text)) is not None),
         primary_node_ports=NODE_PORTS_PRIMARY in listed,
     )
-    return IptablesBackend(tuple(Family), options)
+    return IptablesBackend(ip_families(), options)
 
 
 def clean_up() -> list[str]:

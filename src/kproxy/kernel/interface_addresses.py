@@ -1,11 +1,12 @@
-"""The IP addresses of this network namespace's interfaces, and their changes (linux/rtnetlink.h)."""
+"""The IP families and addresses of this network namespace's interfaces, and their changes (linux/rtnetlink.h)."""
 
 import errno
 import struct
+from pathlib import Path
 from typing import NamedTuple
 
 from kproxy.kernel.netlink import NetlinkSocket, attributes
-from kproxy.services.addresses import Address
+from kproxy.services.addresses import Address, Family
 
 _NETLINK_ROUTE = 0
 _RTM_GETADDR = 22
@@ -13,6 +14,11 @@ _RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR = 5, 9
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RT_SCOPE_LINK = 253
 _IFADDRMSG = struct.Struct("=BBBBI")
+
+
+def ip_families() -> tuple[Family, ...]:
+    """The families that this kernel has: IPv6 may be left out, or switched off at boot (`ipv6.disable=1`)."""
+    return tuple(Family) if Path("/proc/net/if_inet6").exists() else (Family.IPV4,)
 
 
 class InterfaceAddress(NamedTuple):
