@@ -79,7 +79,7 @@ class Backend(Protocol):
         """Set where NodePorts answer; takes effect with the next sync."""
 
     def set_node_ips(self, addresses: Collection[Address]) -> None:
-        """Set this node's own address in each family, which source ranges may admit; takes effect with the next sync."""
+        """Set this node's own address in each family, which source ranges may admit; for the next sync."""
 
     def rule_counts(self) -> Mapping[Family, Mapping[str, RuleCount]]:
         """Of modes that write rules into other programs' tables: how many, by table."""
