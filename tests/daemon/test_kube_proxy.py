@@ -98,6 +98,17 @@ async def test_health_and_metrics(here: Node) -> None:
         assert 'rest_client_requests_total{code="200"' in metrics
 
 
+async def test_iptables_mode_counts_its_rules_and_packets(here: Node) -> None:
+    async with here.proxy(mode="iptables"):
+        _, metrics = await here.get("/metrics")
+        for name in ('total{ip_family="IPv4",table="nat"}', 'last{ip_family="IPv4",table="filter"}'):
+            assert re.search(rf"^kubeproxy_sync_proxy_rules_iptables_{name} [1-9]", metrics, re.MULTILINE)
+        assert "kubeproxy_iptables_ct_state_invalid_dropped_packets_total 0.0" in metrics
+        assert "kubeproxy_iptables_localhost_nodeports_accepted_packets_total 0.0" in metrics
+        here.run("iptables", "-t", "nat", "-F")
+        await here.eventually(lambda: "KUBE-SVC-" in here.run("iptables-save", "-t", "nat"))
+
+
 async def test_a_node_about_to_be_deleted_is_not_eligible_but_alive(here: Node) -> None:
     async with here.proxy():
         taint = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}

@@ -84,6 +84,13 @@ class Backend(Protocol):
     def rule_counts(self) -> Mapping[Family, Mapping[str, RuleCount]]:
         """Of modes that write rules into other programs' tables: how many, by table."""
 
+    def packet_counters(self) -> Mapping[str, int]:
+        """Packets that rules of this mode have counted, by what they did.
+
+        Raises:
+            OSError: the kernel could not be asked
+        """
+
     def set_local_traffic(self, local_traffic: Mapping[Family, LocalTraffic]) -> None:
         """Set how each family's packets from local pods are recognised; takes effect with the next full sync."""
 

@@ -72,6 +72,7 @@ class Daemon:
         self.metrics = Metrics()
         self._backend: Backend = make_backend(configuration)
         log.info("kproxy %s on node %s: using %s Proxier", __version__, node_name, configuration.mode)
+        self.metrics.show_packets(self._backend.packet_counters)
         settings = mode_settings(configuration)
         self.health = ProxyHealth(self._backend.families(), settings.sync_period.seconds, time.time)
         self.tracker = ServiceTracker(

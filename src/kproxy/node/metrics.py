@@ -1,9 +1,16 @@
 """The metrics that dashboards and alerts know from kube-proxy, under the same names."""
 
+import logging
+from collections.abc import Callable, Iterator, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 
 from kproxy.services.addresses import Family
+
+log = logging.getLogger(__name__)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -90,6 +97,10 @@ class Metrics:
             "requests_total", "Requests to the API server", ["code", "method", "host"], namespace="rest_client"
         )
 
+    def show_packets(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """Show the kernel's own counters of packets, read at each scrape."""
+        self.registry.register(_PacketCounters(read))
+
     def count_refusal(self, mode: str, family: Family, *, full: bool) -> None:
         """A sync did not work, or not completely."""
         if mode == "nftables":
@@ -102,3 +113,36 @@ class Metrics:
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+_PACKETS = {
+    "ct_state_invalid_dropped_pkts": (
+        "kubeproxy_iptables_ct_state_invalid_dropped_packets",
+        "Packets dropped because connection tracking knows them as invalid",
+    ),
+    "localhost_nps_accepted_pkts": (
+        "kubeproxy_iptables_localhost_nodeports_accepted_packets",
+        "Packets to NodePorts on loopback addresses",
+    ),
+}
+"""Of the kernel's counters: the metric's name, and what it says."""
+
+
+class _PacketCounters(Collector):
+    def __init__(self, read: Callable[[], Mapping[str, int]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            counters = self._read()
+        except OSError as error:
+            log.warning("Packet counters cannot be read: %s", error)
+            return
+        for counter, packets in counters.items():
+            if counter in _PACKETS:
+                name, words = _PACKETS[counter]
+                yield CounterMetricFamily(name, words, value=packets)
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing beforehand: which counters there are depends on mode and kernel."""
+        return iter(())

@@ -99,6 +99,9 @@ class IptablesBackend:
     def rule_counts(self) -> Mapping[Family, Mapping[str, RuleCount]]:
         return {family: rules.counts() for family, rules in self._rules.items()}
 
+    def packet_counters(self) -> Mapping[str, int]:
+        return accounting.read()
+
     def watch(self, on_tampering: Callable[[], None]) -> None:
         if self._variant is Variant.LEGACY:
             self._legacy_watch = LegacyWatch(self._rules, on_tampering)

@@ -66,6 +66,9 @@ class NftablesBackend:
     def rule_counts(self) -> Mapping[Family, Mapping[str, RuleCount]]:
         return {}
 
+    def packet_counters(self) -> Mapping[str, int]:
+        return {}
+
     def set_local_traffic(self, local_traffic: Mapping[Family, LocalTraffic]) -> None:
         for family, table in self._tables.items():
             local = local_traffic.get(family, LocalTraffic())
