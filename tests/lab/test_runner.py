@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from kproxy.lab.expectation import Expectation, Target
 from kproxy.lab.manifest_folder import ManifestFolder
 from kproxy.lab.observation import Difference, render
 from kproxy.lab.probe import Result, empty_sample
 from kproxy.lab.proxy import ProxyFailedError
 from kproxy.lab.runner import run_scenario
-from kproxy.lab.scenario import Expectation, Target
 
 STANDIN = [sys.executable, str(Path(__file__).with_name("standin_proxy.py"))]
 SCENARIO = """
@@ -75,6 +75,15 @@ async def test_a_wrong_proxy_is_found_out(scenario: Path) -> None:
     }  # fmt: skip
     assert {each.target.address for each in gone.differences} == {"10.96.0.2"}
     assert "pod-b from 10.244.1.50  1 × rejected" in str(report)
+
+
+@pytest.mark.root
+async def test_health_check_node_ports_are_asked(tmp_path: Path) -> None:
+    path = tmp_path / "standin.yaml"
+    path.write_text(SCENARIO + "health: {10249: 1}\n")
+    report = await run_scenario(path, STANDIN, "nftables")
+    assert "health check node port 10249: expected 200, 1 endpoints here; met ClientConnectorError" in str(report)
+    assert len([phase for phase in report.phases if phase.health]) == 3
 
 
 @pytest.mark.root

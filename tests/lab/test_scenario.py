@@ -3,10 +3,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from kproxy.lab.expectation import Expectation, Target
 from kproxy.lab.kubernetes_objects import endpoint_slices, nodes, service
 from kproxy.lab.probe import Result
 from kproxy.lab.runner import SCENARIOS
-from kproxy.lab.scenario import Expectation, ScenarioError, Target, load_scenario
+from kproxy.lab.scenario import ScenarioError, load_scenario
 from kproxy.services.objects import EndpointSlice, Node, Service
 
 MINIMAL = """
@@ -72,6 +73,67 @@ def test_a_step_changes_what_it_names_and_keeps_the_rest(tmp_path: Path) -> None
     assert phases[1].services["web"].spec == phases[0].services["web"].spec
 
 
+def test_one_pod_for_all_requests_can_be_asked_for(tmp_path: Path) -> None:
+    table = load(tmp_path, MINIMAL + "- [pod-x, 10.96.0.1, 80/TCP, {sticky: {own: [pod-a, pod-c]}}]")
+    (expected,) = table.values()
+    assert expected.sticky
+    assert expected.answers == {("pod-a", "10.244.1.50"), ("pod-c", "10.244.1.50")}
+
+
+def test_nodes_addresses_and_configuration_change_by_patches(tmp_path: Path) -> None:
+    path = tmp_path / "test.yaml"
+    path.write_text(
+        MINIMAL
+        + " []\n"
+        + """
+nodes: {node: {metadata: {labels: {topology.kubernetes.io/zone: b}}}}
+addresses: {192.168.77.9/24: eth0, 'fd00:77::9/64': eth0}
+config: {detectLocalMode: NodeCIDR}
+steps:
+- name: further
+  nodes: {node: {spec: {podCIDRs: null}}}
+  addresses: {192.168.77.9/24: null}
+  config: {clusterCIDR: ''}
+  expect: []
+- {name: back, nodes: {node: {metadata: {labels: {topology.kubernetes.io/zone: null}}}}, expect: []}
+"""
+    )
+    first, further, back = load_scenario(path, "nftables").phases
+    zones = [
+        phase.manifests["Node", "node"]["metadata"]["labels"].get("topology.kubernetes.io/zone")
+        for phase in (first, further, back)
+    ]
+    assert zones == ["b", "b", None]
+    assert "podCIDRs" in first.manifests["Node", "node"]["spec"]
+    assert "podCIDRs" not in back.manifests["Node", "node"]["spec"]
+    assert {str(address) for address in first.addresses} == {"192.168.77.9/24", "fd00:77::9/64"}
+    assert {str(address): link for address, link in back.addresses.items()} == {"fd00:77::9/64": "eth0"}
+    assert back.config == {"detectLocalMode": "NodeCIDR", "clusterCIDR": ""}
+
+
+def test_ports_and_slices_have_short_forms(tmp_path: Path) -> None:
+    path = tmp_path / "test.yaml"
+    path.write_text("""
+about: a test
+services:
+  web:
+    spec:
+      clusterIP: 10.96.0.1
+      ports: [{port: 8000-8002, targetPort: 8080}, {name: named, port: 80, targetPort: named}]
+    slices: [{endpoints: [pod-a], targetPorts: {named: 7001}}]
+objects:
+  other: {apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: FQDN, endpoints: []}
+expect: []
+""")
+    (phase,) = load_scenario(path, "nftables").phases
+    ports = phase.manifests["Service", "web"]["spec"]["ports"]
+    assert [(port["name"], port["port"]) for port in ports] == [
+        ("p8000", 8000), ("p8001", 8001), ("p8002", 8002), ("named", 80),
+    ]  # fmt: skip
+    assert [port["port"] for port in phase.manifests["EndpointSlice", "web-ipv4-1"]["ports"]] == [8080] * 3 + [7001]
+    assert phase.manifests["EndpointSlice", "other"]["metadata"] == {"namespace": "default", "name": "other"}
+
+
 @pytest.mark.parametrize(
     ("rows", "complaint"),
     [
@@ -84,7 +146,10 @@ def test_a_step_changes_what_it_names_and_keeps_the_rest(tmp_path: Path) -> None
         ("- [ext, 10.96.0.1, 80/TCP, {node: [pod-q]}]", "pod-q"),
         ("- [ext, 10.96.0.1, 80/TCP, {ext: [pod-a]}]", "ext"),
         ("- [all ext, 10.96.0.1, 80/TCP, rejected]", "second row"),
-        ("[]\nexpected: []", "expected"),
+        ("- [ext, 10.96.0.1, 80/TCP, {sticky: {}}]", "no answer"),
+        ("- [ext, 10.96.0.1, 80/TCP, {sticky: {own: [pod-a]}, node: [pod-c]}]", "no answer"),
+        (" []\naddresses: {192.168.77.300/24: eth0}", "192.168.77.300"),
+        (" []\nexpected: []", "expected"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, rows: str, complaint: str) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from kproxy import __version__
-from kproxy.cli import apiserver, cleanup, demo, render, run
+from kproxy.cli import apiserver, cleanup, demo, lab, render, run
 
 app = typer.Typer(
     name="kproxy",
@@ -19,6 +19,7 @@ app.command()(run.run)
 app.command()(render.render)
 app.command(epilog=apiserver.EXAMPLES)(apiserver.apiserver)
 app.command()(demo.demo)
+app.command()(lab.lab)
 app.command()(cleanup.cleanup)
 
 

@@ -16,7 +16,8 @@ from kproxy.lab.servers import serve
 from kproxy.lab.topology import FABRIC, HOST_PORT, NODE, PODS, SERVER_PORTS, VANTAGE_POINTS
 from kproxy.lab.wiring import wire
 
-DEFAULT_PATIENCE = 0.6
+DEFAULT_PATIENCE = 0.9
+"""Less than TCP takes to send a lost SYN again (RFC 6298), so that a lost one is seen."""
 CONCURRENCY = 8
 
 
@@ -51,7 +52,7 @@ class Lab:
                 raise LabUnavailableError(f"cannot build network namespaces: {error}") from error
             for pod in PODS.values():
                 if pod.serves:
-                    servers = await serve(namespaces[pod.name], pod.name, SERVER_PORTS)
+                    servers = await serve(namespaces[pod.name], pod.name, (*SERVER_PORTS, pod.own_port))
                     stack.push_async_callback(servers.aclose)
             servers = await serve(namespaces[NODE.name], NODE.name, [HOST_PORT])
             stack.push_async_callback(servers.aclose)

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from kproxy.lab.expectation import Expectation, Table, Target
 from kproxy.lab.lab import Lab
 from kproxy.lab.probe import Result, Sample, empty_sample
-from kproxy.lab.scenario import Expectation, Table, Target
 
 CONCURRENCY = 64
 FEWEST_TRIES = 16
@@ -30,15 +30,19 @@ class Difference:
 class Observer:
     """Sends a scenario's requests, many rows at a time."""
 
-    def __init__(self, lab: Lab, *, tcp6_rejections: bool) -> None:
+    def __init__(self, lab: Lab, *, tcp6_rejections: bool, fewest_tries: int = FEWEST_TRIES) -> None:
         """Prepare.
 
         Args:
             lab: where.
             tcp6_rejections: see `rejections`; without them a TCP client over IPv6 may meet a timeout instead.
+            fewest_tries: requests for a row that expects answers, even if all of its pods have answered.
         """
         self._lab = lab
         self._tcp6_rejections = tcp6_rejections
+        self._fewest_tries = fewest_tries
+        self._stuck: dict[Target, str] = {}
+        """Which pod answered where one pod is to give all answers."""
         self._slots = asyncio.Semaphore(CONCURRENCY)
 
     async def differences(self, table: Table) -> list[Difference]:
@@ -51,9 +55,15 @@ class Observer:
         expected = self._observable(target, expected)
         async with self._slots:
             sample = await self._sample(target, expected)
-        return None if _agrees(sample, expected) else Difference(target, expected, sample)
+        if not _agrees(sample, expected):
+            return Difference(target, expected, sample)
+        if expected.sticky:
+            (self._stuck[target],) = sample.pods
+        return None
 
     def _observable(self, target: Target, expected: Expectation) -> Expectation:
+        if expected.sticky and (pod := self._stuck.get(target)) in expected.pods:
+            return replace(expected, answers=frozenset(answer for answer in expected.answers if answer[0] == pod))
         silent = not self._tcp6_rejections and ":" in target.address and target.transport == "TCP"
         if silent and Result.REJECTED in expected.failures:
             return Expectation(failures=expected.failures | {Result.TIMEOUT})
@@ -69,7 +79,8 @@ class Observer:
         if expected.failures:
             await asyncio.gather(*(ask() for _ in range(TRIES_FOR_FAILURE)))
             return sample
-        while sample.tries < FEWEST_TRIES or (sample.tries < MOST_TRIES and not expected.pods <= sample.pods.keys()):
+        needed = frozenset() if expected.sticky else expected.pods
+        while sample.tries < self._fewest_tries or (sample.tries < MOST_TRIES and not needed <= sample.pods.keys()):
             await ask()
             if sample.failures:
                 break
@@ -77,6 +88,8 @@ class Observer:
 
 
 def _agrees(sample: Sample, expected: Expectation) -> bool:
+    if expected.sticky:
+        return len(sample.answers) == 1 and sample.answers.keys() <= expected.answers and not sample.failures
     return sample.answers.keys() == expected.answers and sample.failures.keys() <= expected.failures
 
 
@@ -87,7 +100,7 @@ def render(differences: Iterable[Difference]) -> str:
         (
             each.target.client,
             f"{each.target.address} {each.target.port}/{each.target.transport}",
-            _answers(each.expected.answers) or " or ".join(sorted(each.expected.failures)),
+            _expected(each.expected),
             ", ".join(filter(None, (_answers(each.sample.answers), *map(_failures, each.sample.failures.items())))),
         )
         for each in differences
@@ -96,6 +109,12 @@ def render(differences: Iterable[Difference]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+
+
+def _expected(expected: Expectation) -> str:
+    if expected.failures:
+        return " or ".join(sorted(expected.failures))
+    return f"{'always one of ' if expected.sticky else ''}{_answers(expected.answers)}"
 
 
 def _answers(answers: Iterable[tuple[str, str]]) -> str:

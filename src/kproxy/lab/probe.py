@@ -85,25 +85,29 @@ class Sample:
 
 
 class Client:
-    """A vantage point from which requests are sent."""
+    """A vantage point from which requests are sent, each from a port that none of its last thousands had.
 
-    def __init__(self, namespace: Namespace) -> None:
-        self.namespace = namespace
-        self._ports = itertools.cycle(_SOURCE_PORTS)
+    The kernel picks source ports at random, or in an order that soon repeats. A request from the port of an
+    earlier one can be taken for part of that flow by connection tracking, and is then translated as that was, or
+    not at all. Ports taken in turn come back when such entries have long expired.
+    """
 
-    def datagram_socket(self, family: int) -> socket.socket:
-        """A UDP socket whose packets no earlier socket's connection tracking entry is taken for.
+    def __init__(self, namespace: Namespace, address: str = "") -> None:
+        """A client in a namespace, on one of its addresses, which the kernel chooses if left out."""
+        self._namespace = namespace
+        self._address = address
+        self._ports = {kind: itertools.cycle(_SOURCE_PORTS) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)}
 
-        The kernel picks source ports at random and soon picks one again, which makes a request part of an old
-        flow, translated as that was. Ports taken in turn come back when such entries have long expired.
+    def socket(self, family: int, kind: int) -> socket.socket:
+        """A TCP or UDP socket, bound to the next port.
 
         Raises:
-            OSError: no socket to be had.
+            OSError: no socket to be had, or none of the client's address.
         """
-        sock = self.namespace.socket(family, socket.SOCK_DGRAM)
-        for port in itertools.islice(self._ports, len(_SOURCE_PORTS)):
+        sock = self._namespace.socket(family, kind)
+        for port in itertools.islice(self._ports[socket.SocketKind(kind)], len(_SOURCE_PORTS)):
             try:
-                sock.bind(("", port))
+                sock.bind((self._address, port))
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     sock.close()
@@ -138,11 +142,11 @@ class Flow:
         self._patience = patience
         self._target = (address, port)
         if transport == "TCP":
-            self._socket = client.namespace.socket(family, socket.SOCK_STREAM)
+            self._socket = client.socket(family, socket.SOCK_STREAM)
             # Closing by a reset leaves no TIME_WAIT behind on either side, however many connections there were.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT_ON_CLOSE)
         else:
-            self._socket = client.datagram_socket(family)
+            self._socket = client.socket(family, socket.SOCK_DGRAM)
         self._connected = False
 
     async def ask(self) -> Outcome:

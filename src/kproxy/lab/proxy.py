@@ -98,29 +98,39 @@ class Proxy:
         Raises:
             ProxyFailedError: it ended, or has not synced within `SYNC_PATIENCE` seconds.
         """
-        deadline = time.monotonic() + SYNC_PATIENCE
+        if not await self.syncs(since, SYNC_PATIENCE, which):
+            raise ProxyFailedError(f"the proxy did not sync within {SYNC_PATIENCE:g} s\n{self.process.output()}")
+
+    async def syncs(self, since: float, patience: float, which: Callable[[Iterable[float]], float] = max) -> bool:
+        """Whether there is such a sync within `patience` seconds; for changes that need none.
+
+        Raises:
+            ProxyFailedError: the proxy ended.
+        """
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             if self.process.returncode is not None:
                 raise ProxyFailedError(f"the proxy ended with {self.process.returncode}\n{self.process.output()}")
             syncs = await self.last_syncs()
             if syncs and which(syncs) >= since:
-                return
+                return True
             # Nothing announces a sync that changes nothing, so the metrics have to be asked again.
             await asyncio.sleep(POLL_INTERVAL)
-        raise ProxyFailedError(f"the proxy did not sync within {SYNC_PATIENCE:g} s\n{self.process.output()}")
+        return False
 
 
 @asynccontextmanager
 async def run_proxy(
-    lab: Lab, argv: Sequence[str], settings: Manifest, server: str | None = None
+    lab: Lab, argv: Sequence[str], settings: Manifest, server: str | None = None, *, wait: bool = True
 ) -> AsyncIterator[Proxy]:
-    """Run a proxy in the node as `<argv> --config FILE -v 2`, and wait for its first sync.
+    """Run a proxy in the node as `<argv> --config FILE -v 2`.
 
     Args:
         lab: where.
         argv: the command.
         settings: a `KubeProxyConfiguration`.
         server: the URL of the API server it is to read, if it is.
+        wait: whether its first sync is waited for.
 
     Raises:
         ProxyFailedError: it does not come up.
@@ -133,7 +143,8 @@ async def run_proxy(
             lab.process(NODE.name, [*argv, "--config", str(config), "-v", "2"]) as process,
         ):
             proxy = Proxy(process, http)
-            await proxy.synced(started, which=min)
+            if wait:
+                await proxy.synced(started, which=min)
             yield proxy
 
 

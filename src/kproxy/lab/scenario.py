@@ -12,62 +12,41 @@
       services: {web: {slices: []}}    # a merge patch (RFC 7386): null deletes
       expect:
       - [all, 10.96.0.10, 80/TCP, rejected]
-    config: {}                         # fields of KubeProxyConfiguration
+    objects: {}                        # name: any other object as the API has it
+    nodes: {}                          # name: a merge patch of that Node
+    addresses: {}                      # address/prefix length: the node's interface that has it, besides its own
+    health: {}                         # health check node port: how many of its Service's endpoints are on the node
+    config: {}                         # fields of KubeProxyConfiguration; a step that changes them restarts the proxy
+
+A step may have each of these sections; all but `expect` are merge patches of what was there before.
 
 Clients are vantage points, `pods` (the node's own) or `all` (those, the node and ext), separated by blanks.
 An answer is `rejected`, `timeout`, or the pods that answer by the source address they see: `own`, the
 client's, or `node`, the one by which the node reaches that pod. A pod that reaches itself always sees the
-node's. A step's rows replace earlier ones of the same client, address and port; all others still hold.
+node's. With `{sticky: {own: [...]}}` one of the pods gives all answers, in later steps too as long as it is
+among those expected. A step's rows replace earlier ones of the same client, address and port; all others
+still hold.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_interface
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import msgspec
 
 from kproxy.apiserver.patches.merge_patch import merge_patch
-from kproxy.lab.kubernetes_objects import ServiceDefinition
-from kproxy.lab.probe import Result, Transport
-from kproxy.lab.topology import EXTERNAL, NODE, NODE_OF, PODS, VANTAGE_POINTS, address_of
+from kproxy.lab.expectation import Row, Table, read_table
+from kproxy.lab.kubernetes_objects import Manifest, ServiceDefinition, endpoint_slices, nodes, service
+from kproxy.lab.topology import Interface
 
-LOCAL_PODS = tuple(pod.name for pod in NODE.pods)
-CLIENT_GROUPS = {"pods": LOCAL_PODS, "all": (*LOCAL_PODS, NODE.name, EXTERNAL.name)}
-
-Seen = Literal["own", "node"]
-Failure = Literal["rejected", "timeout"]
-Row = list[Any]
+Key = tuple[str, str]
+"""An object's kind and name."""
 
 
 class ScenarioError(Exception):
     """A scenario file that cannot be used; the message says where it is wrong."""
-
-
-@dataclass(frozen=True, order=True)
-class Target:
-    """Who asks whom."""
-
-    client: str
-    address: str
-    port: int
-    transport: Transport
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """How requests have to end: answered by exactly these pods, each seeing this source, or in one of these ways."""
-
-    answers: frozenset[tuple[str, str]] = frozenset()
-    failures: frozenset[Result] = frozenset()
-
-    @property
-    def pods(self) -> frozenset[str]:
-        return frozenset(pod for pod, _ in self.answers)
-
-
-Table = dict[Target, Expectation]
 
 
 @dataclass(frozen=True)
@@ -76,6 +55,13 @@ class Phase:
 
     name: str
     services: Mapping[str, ServiceDefinition]
+    manifests: Mapping[Key, Manifest]
+    """Every object: Nodes, Services, their EndpointSlices, and others."""
+    addresses: Mapping[Interface, str]
+    """What the node's interfaces have besides their own, by interface."""
+    config: Mapping[str, Any]
+    health: Mapping[int, int]
+    """How many endpoints on the node each health check node port reports."""
     expect: Table
 
 
@@ -83,22 +69,34 @@ class Phase:
 class Scenario:
     name: str
     about: str
-    config: Mapping[str, Any]
     phases: tuple[Phase, ...]
 
 
-class _Step(msgspec.Struct, forbid_unknown_fields=True):
+class _State(msgspec.Struct, forbid_unknown_fields=True):
+    """The cluster, as far as a file describes it."""
+
+    services: dict[str, Any] = {}
+    objects: dict[str, Any] = {}
+    nodes: dict[str, Any] = {}
+    addresses: dict[str, str | None] = {}
+    health: dict[int, int | None] = {}
+    config: dict[str, Any] = {}
+
+    def patched(self, patch: "_State") -> "_State":
+        merged = merge_patch(_sections(self), _sections(patch))
+        # In a Node's patch null deletes a field of the Node, which this file does not have.
+        return msgspec.convert({**merged, "nodes": _joined(self.nodes, patch.nodes)}, _State)
+
+
+class _Step(_State, forbid_unknown_fields=True, kw_only=True):
     name: str
-    services: dict[str, Any]
     expect: list[Row]
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True):
+class _File(_State, forbid_unknown_fields=True, kw_only=True):
     about: str
-    services: dict[str, Any]
     expect: list[Row]
     steps: list[_Step] = []
-    config: dict[str, Any] = {}
 
 
 def load_scenario(path: Path, mode: str) -> Scenario:
@@ -111,61 +109,37 @@ def load_scenario(path: Path, mode: str) -> Scenario:
     try:
         file = msgspec.yaml.decode(path.read_bytes(), type=_File)
         phases: list[Phase] = []
-        definitions: dict[str, Any] = {}
-        expect: Table = {}
-        for step in (_Step("initial", file.services, file.expect), *file.steps):
-            definitions = merge_patch(definitions, step.services)
-            expect = {**expect, **_table(step.expect, mode)}
-            services = msgspec.convert(definitions, dict[str, ServiceDefinition])
-            phases.append(Phase(step.name, services, expect))
-    except (msgspec.DecodeError, ValueError) as error:
+        state, expect = _State(), Table()
+        steps: list[tuple[str, _File | _Step]] = [("initial", file), *((step.name, step) for step in file.steps)]
+        for name, step in steps:
+            state = state.patched(step)
+            expect = {**expect, **read_table(step.expect, mode)}
+            phases.append(_phase(name, state, expect))
+    except (msgspec.DecodeError, ValueError, KeyError) as error:
         raise ScenarioError(f"{path}: {error}") from error
-    return Scenario(path.stem, file.about, file.config, tuple(phases))
+    return Scenario(path.stem, file.about, tuple(phases))
 
 
-def _table(rows: list[Row], mode: str) -> Table:
-    table: Table = {}
-    for row in rows:
-        try:
-            clients, address, port, answer, *modes = row
-            if modes and mode not in modes[0].split():
-                continue
-            number, transport = port.split("/")
-            if transport not in ("TCP", "UDP"):
-                raise ValueError(f"unknown protocol {transport}")
-            version = ip_address(address).version
-            for client in _clients(clients):
-                target = Target(client, address, int(number), cast(Transport, transport))
-                if target in table:
-                    raise ValueError(f"a second row for {client}")
-                table[target] = _expectation(client, version, answer)
-        except (ValueError, AttributeError, TypeError) as error:
-            raise ValueError(f"row {row}: {error}") from error
-    return table
+def _phase(name: str, state: _State, expect: Table) -> Phase:
+    services = msgspec.convert(state.services, dict[str, ServiceDefinition])
+    objects = [merge_patch(node, state.nodes.get(node["metadata"]["name"], {})) for node in nodes()]
+    for service_name, definition in services.items():
+        objects += [service(service_name, definition), *endpoint_slices(service_name, definition)]
+    for object_name, manifest in state.objects.items():
+        metadata = {"namespace": "default", **manifest.get("metadata", {}), "name": object_name}
+        objects.append({**manifest, "metadata": metadata})
+    addresses = {ip_interface(address): link for address, link in state.addresses.items() if link is not None}
+    manifests = {(each["kind"], each["metadata"]["name"]): each for each in objects}
+    health = {port: count for port, count in state.health.items() if count is not None}
+    return Phase(name, services, manifests, addresses, state.config, health, expect)
 
 
-def _clients(names: str) -> list[str]:
-    clients = [client for name in names.split() for client in CLIENT_GROUPS.get(name, (name,))]
-    unknown = set(clients) - set(VANTAGE_POINTS)
-    if unknown or not clients:
-        raise ValueError(f"unknown clients {sorted(unknown) or names!r}")
-    return clients
+def _sections(state: _State) -> dict[str, Any]:
+    return {field: getattr(state, field) for field in _State.__struct_fields__}
 
 
-def _expectation(client: str, version: int, answer: str | dict[str, list[str]]) -> Expectation:
-    if isinstance(answer, str):
-        return Expectation(failures=frozenset([Result(msgspec.convert(answer, Failure))]))
-    sources = msgspec.convert(answer, dict[Seen, list[str]])
-    unknown = {pod for pods in sources.values() for pod in pods} - PODS.keys()
-    if unknown or not sources:
-        raise ValueError(f"unknown pods {sorted(unknown)}")
-    return Expectation(
-        frozenset((pod, _source(client, pod, seen, version)) for seen, pods in sources.items() for pod in pods)
-    )
-
-
-def _source(client: str, pod: str, seen: Seen, version: int) -> str:
-    if seen == "own" and client not in (pod, NODE.name):
-        return str(address_of(client, version))
-    towards = NODE.bridge if NODE_OF[pod] is NODE else NODE.address
-    return str(towards.of(version))
+def _joined(first: Any, second: Any) -> Any:
+    """Two merge patches as one."""
+    if not (isinstance(first, dict) and isinstance(second, dict)):
+        return second
+    return {**first, **{key: _joined(first.get(key), value) for key, value in second.items()}}

@@ -7,8 +7,8 @@
                           │
                          ext                      a client outside the cluster
 
-The proxy under test runs in `node`. `peer` is another node whose pods are reached by routing; `ext` sends
-the ranges of Service addresses to `node`, as a router in front of the cluster would.
+The proxy under test runs in `node`. `peer` is another node whose pods are reached by routing. It has no proxy:
+as `ext` does, it sends the ranges of Service addresses to `node`, as a router in front of the cluster would.
 """
 
 from collections.abc import Iterator
@@ -48,8 +48,12 @@ def dual(v4: str, v6: str) -> Dual:
 class Pod:
     name: str
     address: Dual
-    serves: bool = True
-    """Whether servers run in it; a client needs none."""
+    own_port: int = 0
+    """A port that no other pod serves, beside `SERVER_PORTS`; 0: it is a client, and serves none."""
+
+    @property
+    def serves(self) -> bool:
+        return self.own_port > 0
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,9 @@ NODE = ClusterNode(
     address=dual("192.168.77.2/24", "fd00:77::2/64"),
     bridge=dual("10.244.1.1/24", "fd00:10:244:1::1/64"),
     pods=(
-        Pod("pod-a", dual("10.244.1.10/24", "fd00:10:244:1::a/64")),
-        Pod("pod-b", dual("10.244.1.11/24", "fd00:10:244:1::b/64")),
-        Pod("pod-x", dual("10.244.1.50/24", "fd00:10:244:1::32/64"), serves=False),
+        Pod("pod-a", dual("10.244.1.10/24", "fd00:10:244:1::a/64"), 7001),
+        Pod("pod-b", dual("10.244.1.11/24", "fd00:10:244:1::b/64"), 7002),
+        Pod("pod-x", dual("10.244.1.50/24", "fd00:10:244:1::32/64")),
     ),
 )
 PEER = ClusterNode(
@@ -90,8 +94,8 @@ PEER = ClusterNode(
     address=dual("192.168.77.3/24", "fd00:77::3/64"),
     bridge=dual("10.244.2.1/24", "fd00:10:244:2::1/64"),
     pods=(
-        Pod("pod-c", dual("10.244.2.10/24", "fd00:10:244:2::a/64")),
-        Pod("pod-d", dual("10.244.2.11/24", "fd00:10:244:2::b/64")),
+        Pod("pod-c", dual("10.244.2.10/24", "fd00:10:244:2::a/64"), 7003),
+        Pod("pod-d", dual("10.244.2.11/24", "fd00:10:244:2::b/64"), 7004),
     ),
 )
 EXTERNAL = External("ext", dual("192.168.77.100/24", "fd00:77::64/64"))
@@ -116,7 +120,7 @@ SERVICE_RANGES: tuple[Network, ...] = (
     IPv6Network("2001:db8:100::/48"),
     IPv6Network("2001:db8:113::/48"),
 )
-"""Cluster, load balancer and external addresses of Services: `ext` routes them to `node`."""
+"""Cluster, load balancer and external addresses of Services: `ext` and `peer` route them to `node`."""
 
 
 def address_of(host: str, version: int) -> Address:

@@ -1,5 +1,6 @@
 """Turns the topology into links, addresses, routes and sysctls, over rtnetlink."""
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from kproxy.lab.topology import (
 IFA_F_NODAD = 0x02
 UPLINK = "eth0"
 BRIDGE = "cni0"
+LINK_PATIENCE = 10.0
 
 _HOST_SYSCTLS = {
     "ipv6/conf/all/disable_ipv6": 0,
@@ -63,6 +65,7 @@ def wire(namespaces: dict[str, Namespace]) -> None:
     Raises:
         OSError: a sysctl cannot be written.
         pyroute2.NetlinkError: the kernel refuses a link, an address or a route.
+        TimeoutError: the links do not come up.
     """
     for namespace in namespaces.values():
         _set_host_sysctls(namespace)
@@ -79,14 +82,32 @@ def wire(namespaces: dict[str, Namespace]) -> None:
             _plug(namespaces[pod.name], pod.address, namespace, BRIDGE, hairpin=True)
             _route(namespaces[pod.name], [(None, address) for address in node.bridge])
     _route(namespaces[NODE.name], [*_pods_of(PEER), *((None, address) for address in EXTERNAL.address)])
-    _route(namespaces[PEER.name], _pods_of(NODE))
     services: list[tuple[Network | None, Interface]] = [
         (network, address)
         for network in SERVICE_RANGES
         for address in NODE.address
         if address.version == network.version
     ]
+    _route(namespaces[PEER.name], [*_pods_of(NODE), *services])
     _route(namespaces[EXTERNAL.name], [*_pods_of(NODE), *_pods_of(PEER), *services])
+    for namespace in namespaces.values():
+        namespace.run(_wait_for_links)
+
+
+def set_address(namespace: Namespace, address: Interface, link: str, *, present: bool) -> None:
+    """Give an interface one more address, or take it away again.
+
+    Raises:
+        ValueError: no such interface.
+        pyroute2.NetlinkError: the kernel refuses.
+    """
+
+    def change() -> None:
+        with _rtnetlink() as rtnl:
+            (index,) = rtnl.link_lookup(ifname=link)
+            _address(rtnl, "add" if present else "del", index, address)
+
+    namespace.run(change)
 
 
 def _set_host_sysctls(namespace: Namespace) -> None:
@@ -143,9 +164,23 @@ def _plug(host: Namespace, addresses: Dual, switch: Namespace, bridge: str, *, h
 def _raise_link(rtnl: _Rtnetlink, name: str, addresses: Dual | None) -> None:
     (index,) = rtnl.link_lookup(ifname=name)
     for address in addresses or ():
-        flags = IFA_F_NODAD if address.version == 6 else 0
-        rtnl.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen, flags=flags)
+        _address(rtnl, "add", index, address)
     rtnl.link("set", index=index, state="up")
+
+
+def _address(rtnl: _Rtnetlink, command: str, index: int, address: Interface) -> None:
+    flags = IFA_F_NODAD if address.version == 6 else 0
+    rtnl.addr(command, index=index, address=str(address.ip), prefixlen=address.network.prefixlen, flags=flags)
+
+
+def _wait_for_links() -> None:
+    """A link that is set up drops what it is given until the kernel, in its own time, says that it is up (RFC 2863)."""
+    deadline = time.monotonic() + LINK_PATIENCE
+    with _rtnetlink() as rtnl:
+        while not all(link.get_attr("IFLA_OPERSTATE") in ("UP", "UNKNOWN") for link in rtnl.link("dump")):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"links did not come up within {LINK_PATIENCE:g} s")
+            time.sleep(0.005)
 
 
 def _route(namespace: Namespace, routes: list[tuple[Network | None, Interface]]) -> None:
