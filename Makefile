@@ -6,16 +6,18 @@ STAMP := .venv/.installed
 DEMO_PACKAGES := iproute2 nftables util-linux
 TEST_PACKAGES := $(DEMO_PACKAGES) iptables ipset conntrack procps
 
-.PHONY: help setup demo test lint format bench-nftables bench-iptables clean
+.PHONY: help setup demo test test-vm lint format bench-nftables bench-iptables bench-ipvs clean
 
 help:
 	@echo "make demo            a node, pods, a second node and a client out of network namespaces, with traffic"
 	@echo "make test            everything: linting, types, tests"
+	@echo "make test-vm         the tests of IPVS mode, in a virtual machine whose kernel has IPVS"
 	@echo "make setup           .venv with the commands kproxy and kube-proxy"
 	@echo "make lint            ruff, mypy, import-linter"
 	@echo "make format          let ruff format and mend"
 	@echo "make bench-nftables  the figures of nftables mode, beside the floor that the kernel sets"
 	@echo "make bench-iptables  those of iptables mode, beside iptables-restore alone"
+	@echo "make bench-ipvs      those of IPVS mode, where need be in the virtual machine"
 	@echo "make clean           remove .venv and caches"
 
 setup: $(STAMP)
@@ -49,8 +51,15 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+test-vm: setup
+	@[ ! -e /proc/net/ip_vs ] || echo "This kernel has IPVS: make test runs these tests without a machine"
+	tests/vm/run $(BIN)/pytest -p no:cacheprovider tests/ipvs/kernel
+
 bench-nftables bench-iptables: setup
 	$(BIN)/python -m kproxy.bench $(@:bench-%=%)
+
+bench-ipvs: setup
+	[ -e /proc/net/ip_vs ] && $(BIN)/python -m kproxy.bench ipvs || tests/vm/run $(BIN)/python -m kproxy.bench ipvs
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

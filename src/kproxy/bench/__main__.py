@@ -4,10 +4,11 @@ import argparse
 import os
 import sys
 
-from kproxy.bench import iptables_report, nftables_report
+from kproxy.backends.interface import BackendError
+from kproxy.bench import iptables_report, ipvs_report, nftables_report
 from kproxy.bench.report import Report
 
-BENCHMARKS = {"nftables": nftables_report.run, "iptables": iptables_report.run}
+BENCHMARKS = {"nftables": nftables_report.run, "iptables": iptables_report.run, "ipvs": ipvs_report.run}
 
 
 def main() -> int:
@@ -19,7 +20,11 @@ def main() -> int:
     if os.geteuid() != 0:
         print("needs root: makes network namespaces", file=sys.stderr)
         return 2
-    return BENCHMARKS[arguments.benchmark](Report(), quick=arguments.quick)
+    try:
+        return BENCHMARKS[arguments.benchmark](Report(), quick=arguments.quick)
+    except BackendError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

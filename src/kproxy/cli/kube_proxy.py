@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
         case Action.WRITE_CONFIG:
             return _write_configuration(command)
         case Action.CLEANUP:
-            return _clean_up()
+            return _clean_up(command.configuration)
         case Action.INIT_ONLY:
             return 0
         case Action.RUN:
@@ -120,12 +120,12 @@ def _write_configuration(command: CommandLine) -> int:
     return 0
 
 
-def _clean_up() -> int:
+def _clean_up(configuration: KubeProxyConfiguration) -> int:
     from kproxy.backends.interface import BackendError
     from kproxy.daemon.modes import clean_up
 
     try:
-        removed = clean_up()
+        removed = clean_up(configuration)
     except (BackendError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

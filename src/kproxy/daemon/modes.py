@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from kproxy.backends.interface import Backend, BackendError
 from kproxy.config import KubeProxyConfiguration
-from kproxy.config.defaults import NODE_PORTS_PRIMARY, mode_settings
+from kproxy.config.defaults import DEFAULT_IPVS_SCHEDULER, NODE_PORTS_PRIMARY, mode_settings
 from kproxy.kernel.interface_addresses import ip_families
-from kproxy.services.addresses import Family, parse_network
+from kproxy.services.addresses import Family, Network, parse_network
 from kproxy.services.local_traffic import LocalTraffic, by_network
 from kproxy.services.objects import Node
 
@@ -22,9 +22,11 @@ def make_backend(configuration: KubeProxyConfiguration) -> Backend:
             return _nftables(configuration)
         case "iptables":
             return _iptables(configuration)
+        case "ipvs":
+            return _ipvs(configuration)
         case _:
             raise BackendError(
-                f"mode {configuration.mode} is not available in this version: set mode: nftables or mode: iptables"
+                f"mode {configuration.mode} is not available in this version: set mode: nftables, iptables or ipvs"
             )
 
 
@@ -53,18 +55,47 @@ def _iptables(configuration: KubeProxyConfiguration) -> Backend:
     return IptablesBackend(ip_families(), options)
 
 
-def clean_up() -> list[str]:
+def _ipvs(configuration: KubeProxyConfiguration) -> Backend:
+    from kproxy.backends.ipvs.backend import IpvsBackend
+    from kproxy.backends.ipvs.options import IpvsOptions
+    from kproxy.kernel.ipvs.socket import Timeouts
+
+    ipvs, settings = configuration.ipvs, mode_settings(configuration)
+    timeouts = (ipvs.tcp_timeout, ipvs.tcp_fin_timeout, ipvs.udp_timeout)
+    options = IpvsOptions(
+        scheduler=ipvs.scheduler or DEFAULT_IPVS_SCHEDULER,
+        excluded=_excluded(configuration),
+        strict_arp=ipvs.strict_arp,
+        timeouts=Timeouts(*(int(timeout.seconds) for timeout in timeouts)),
+        masquerade_all=settings.masquerade_all,
+        masquerade_mark=1 << settings.masquerade_bit,
+        audit_seconds=settings.sync_period.seconds,
+    )
+    return IpvsBackend(ip_families(), options)
+
+
+def _excluded(configuration: KubeProxyConfiguration) -> tuple[Network, ...]:
+    listed = configuration.ipvs.exclude_cidrs or ()
+    return tuple(network for text in listed if (network := parse_network(text)) is not None)
+
+
+def clean_up(configuration: KubeProxyConfiguration) -> list[str]:
     """Remove what any mode has programmed; returns what was removed, in words.
+
+    Args:
+        configuration: tells what IPVS mode must not touch (`ipvs.excludeCIDRs`)
 
     Raises:
         BackendError: the kernel refuses it
     """
     from kproxy.backends.iptables import cleanup as iptables
+    from kproxy.backends.ipvs import cleanup as ipvs
     from kproxy.backends.nftables import backend as nftables
     from kproxy.backends.nftables.ruleset import TABLE
     from kproxy.backends.nftables.statements import IP
 
-    return [*(f"table {IP[family]} {TABLE}" for family in nftables.cleanup()), *iptables.cleanup()]
+    tables = [f"table {IP[family]} {TABLE}" for family in nftables.cleanup()]
+    return [*tables, *iptables.cleanup(), *ipvs.cleanup(_excluded(configuration))]
 
 
 def local_traffic(configuration: KubeProxyConfiguration, node: Node | None) -> Mapping[Family, LocalTraffic] | None:

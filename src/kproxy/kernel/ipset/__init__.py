@@ -1,0 +1,1 @@
+"""IP sets over netlink (linux/netfilter/ipset/ip_set.h)."""

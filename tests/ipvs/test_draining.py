@@ -1,0 +1,45 @@
+"""When a real server that has to go may go."""
+
+from kproxy.backends.ipvs.draining import LONGEST_SECONDS, Draining
+from kproxy.kernel.ipvs.protocol import RealServer
+from tests.ipvs.kernel_state import at, tcp
+
+KEY, ONE, TWO = tcp("10.96.0.10", 80), at("10.244.1.1", 8080), at("10.244.1.2", 8080)
+
+
+def draining() -> Draining:
+    made = Draining()
+    made.begin(KEY, ONE, 100.0)
+    return made
+
+
+def test_it_stays_as_long_as_it_has_connections() -> None:
+    assert list(draining().finished(KEY, [RealServer(ONE, 0, 1)], 200.0)) == []
+    assert list(draining().finished(KEY, [RealServer(ONE, 0, 0)], 200.0)) == [ONE]
+
+
+def test_it_stays_for_a_quarter_of_an_hour_at_most() -> None:
+    assert list(draining().finished(KEY, [RealServer(ONE, 0, 1)], 100.0 + LONGEST_SECONDS)) == [ONE]
+
+
+def test_it_is_finished_when_somebody_else_has_deleted_it() -> None:
+    assert list(draining().finished(KEY, [RealServer(TWO, 1, 5)], 200.0)) == [ONE]
+
+
+def test_it_does_not_begin_anew() -> None:
+    made = draining()
+    made.begin(KEY, ONE, 500.0)
+    assert list(made.finished(KEY, [RealServer(ONE, 0, 1)], 100.0 + LONGEST_SECONDS)) == [ONE]
+
+
+def test_it_ends_when_wanted_again() -> None:
+    made = draining()
+    assert made.end(KEY, ONE)
+    assert not made.end(KEY, ONE)
+    assert len(made) == 0
+    assert made.servers() == ()
+
+
+def test_only_tcp_drains() -> None:
+    assert Draining.applies_to(KEY)
+    assert not Draining.applies_to(KEY._replace(protocol=17))
