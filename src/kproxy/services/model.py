@@ -111,7 +111,3 @@ class ServicePort(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     def external_addresses(self) -> Iterator[Address]:
         """External IPs and load balancer IPs, each once."""
         yield from dict.fromkeys((*self.external_ips, *self.load_balancer_ips))
-
-    def reachable_endpoints(self) -> Iterator[Endpoint]:
-        """Every endpoint that some client on this node can be sent to, each once."""
-        yield from dict.fromkeys((*self.cluster_endpoints, *self.local_endpoints))

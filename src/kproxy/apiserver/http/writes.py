@@ -8,8 +8,9 @@ from aiohttp import web
 from kproxy.apiserver import errors
 from kproxy.apiserver.admission.events import event_from_core
 from kproxy.apiserver.errors import Json
-from kproxy.apiserver.http.bodies import checked_object, is_dry_run, read_body
+from kproxy.apiserver.http.bodies import Body, checked_object, is_dry_run, read_body
 from kproxy.apiserver.http.reads import representation_for
+from kproxy.apiserver.http.representation import Representation
 from kproxy.apiserver.http.responses import json_response
 from kproxy.apiserver.http.state import STATE
 from kproxy.apiserver.listing import list_objects, parse_list_options, select
@@ -39,16 +40,8 @@ async def create_object(request: web.Request, resource: Resource) -> web.StreamR
 
 async def replace_object(request: web.Request, resource: Resource, *, status: bool) -> web.StreamResponse:
     representation = representation_for(request, resource)
-    store = request.app[STATE].store
     body = checked_object(request, resource, await read_body(request))
-    stored = store.update(
-        storage_of(resource),
-        body.obj,
-        status=status,
-        dry_run=is_dry_run(request),
-        writer=_writer(request, resource, status=status),
-    )
-    return json_response(representation.whole(stored) + b"\n", warnings=body.warnings)
+    return _update(request, resource, body, representation, status=status)
 
 
 async def patch_object(request: web.Request, resource: Resource, *, status: bool) -> web.StreamResponse:
@@ -62,7 +55,14 @@ async def patch_object(request: web.Request, resource: Resource, *, status: bool
     live = store.get(resource, request.match_info.get("namespace", ""), request.match_info["name"])
     patched = _patched(request.content_type, resource, _as_seen(resource, live), patch)
     body = checked_object(request, resource, patched)
-    stored = store.update(
+    return _update(request, resource, body, representation, status=status)
+
+
+def _update(
+    request: web.Request, resource: Resource, body: Body, representation: Representation, *, status: bool
+) -> web.Response:
+    """Store a checked object, and answer with it as the client wants to see it."""
+    stored = request.app[STATE].store.update(
         storage_of(resource),
         body.obj,
         status=status,

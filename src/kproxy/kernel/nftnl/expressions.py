@@ -108,7 +108,7 @@ def fib_address_type(register: int, flags: int) -> bytes:
     return _expression("fib", be32(1, register), be32(2, address_type), be32(3, flags))
 
 
-FIB_SADDR, FIB_DADDR = 1, 2
+FIB_SADDR = 1
 
 
 def dnat(family: int, address: int, port: int) -> bytes:

@@ -197,9 +197,3 @@ def elements_message(
     elements = struct.pack("=HH", 4 + len(encoded), ELEMENTS_LIST | 0x8000)
     body = b"".join((generic(family), head, elements, encoded))
     return Message(SUBSYSTEM << 8 | type_, NLM_F_REQUEST | flags, body, about)
-
-
-def flush_set(family: int, table: str, name: str) -> Message:
-    """Delete all elements of a set."""
-    attributes = text(ELEMENTS_TABLE, table), text(ELEMENTS_SET, name)
-    return _message(DELSETELEM, 0, family, *attributes, about=f"elements of {name}")
