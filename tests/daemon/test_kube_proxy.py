@@ -98,6 +98,21 @@ async def test_health_and_metrics(here: Node) -> None:
         assert 'rest_client_requests_total{code="200"' in metrics
 
 
+async def test_stale_flows_are_deleted_and_counted(here: Node) -> None:
+    here.store.apply(service("dns", "10.96.0.53", ports=[{"name": "dns", "port": 53, "protocol": "UDP"}]))
+    stale = "-I -p udp -s 192.0.2.1 -d 10.96.0.53 --sport 40000 --dport 53 -r 10.244.1.99 -q 192.0.2.1"
+    here.run("conntrack", *stale.split(), "--reply-port-src", "5353", "--reply-port-dst", "40000", "-t", "60")
+    async with here.proxy():
+        made = endpoint_slice("dns", "10.244.1.9")
+        made["ports"] = [{"name": "dns", "port": 5353, "protocol": "UDP"}]
+        here.store.apply(made)
+        await here.eventually(lambda: "dport=53" not in here.run("conntrack", "-L", "-p", "udp"))
+        async with asyncio.timeout(5):
+            counted = 'kubeproxy_conntrack_reconciler_deleted_entries_total{ip_family="IPv4"} 1.0'
+            while counted not in (await here.get("/metrics"))[1]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+
 async def test_iptables_mode_counts_its_rules_and_packets(here: Node) -> None:
     async with here.proxy(mode="iptables"):
         _, metrics = await here.get("/metrics")
