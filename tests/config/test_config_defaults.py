@@ -99,6 +99,12 @@ def test_zero_is_kept_where_it_means_something() -> None:
     assert configuration.conntrack.tcp_close_wait_timeout == Duration()
 
 
+def test_udp_flows_have_an_idle_timeout_in_userspace_mode_only() -> None:
+    assert str(load("mode: userspace\n").udp_idle_timeout) == "10s"
+    assert str(load("mode: userspace\nudpIdleTimeout: 250ms\n").udp_idle_timeout) == "250ms"
+    assert str(load("mode: nftables\n").udp_idle_timeout) == "0s"
+
+
 def test_the_node_name_is_trimmed_and_in_lower_case() -> None:
     assert load("hostnameOverride: ' Node-A '\n").hostname_override == "node-a"
 

@@ -2,10 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kproxy.config import KubeProxyConfiguration, load_bytes, load_file, parse_command_line
 from kproxy.config.defaults import effective
-from kproxy.config.dump import configz, to_json, to_yaml
+from kproxy.config.dump import to_configz, to_json, to_yaml
 
 HERE = Path(__file__).parent
 
@@ -49,7 +50,8 @@ def test_what_is_written_loads_to_the_same(name: str) -> None:
 
 
 def test_configz_shows_the_configuration_under_its_group() -> None:
-    shown = json.loads(configz(effective(KubeProxyConfiguration())))
+    shown = json.loads(to_configz(effective(KubeProxyConfiguration())))
     assert list(shown) == ["kubeproxy.config.k8s.io"]
     assert shown["kubeproxy.config.k8s.io"]["iptables"]["syncPeriod"] == "30s"
     assert shown["kubeproxy.config.k8s.io"]["nodePortAddresses"] is None
+    assert shown["kubeproxy.config.k8s.io"] == yaml.safe_load((HERE / "default-config.yaml").read_text())

@@ -25,6 +25,9 @@ KUBE_PROXY_FLAGS = """
 --version --vmodule --write-config-to
 """
 
+USERSPACE_FLAGS = "--proxy-port-range --udp-timeout"
+"""Those that left kube-proxy together with the mode."""
+
 
 def parse(*arguments: str) -> CommandLine:
     return parse_command_line(arguments)
@@ -47,7 +50,9 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_every_flag_of_kube_proxy_is_there_and_no_other() -> None:
-    assert sorted(f"--{name}" for name in flags()) == sorted([*KUBE_PROXY_FLAGS.split(), "--help"])
+    assert sorted(f"--{name}" for name in flags()) == sorted(
+        [*KUBE_PROXY_FLAGS.split(), *USERSPACE_FLAGS.split(), "--help", "--takeover"]
+    )
 
 
 def test_the_help_names_and_describes_every_flag() -> None:
@@ -126,6 +131,7 @@ def test_every_flag_with_a_field_reaches_it() -> None:
     special = {
         "cluster-cidr": "10.0.0.0/8", "detect-local-mode": "NodeCIDR", "proxy-mode": "userspace",
         "logging-format": "json", "iptables-localhost-nodeports": "false", "show-hidden-metrics-for-version": "1.35",
+        "proxy-port-range": "1-5",
     }  # fmt: skip
     for name, flag in flags().items():
         if flag.path:
@@ -193,6 +199,23 @@ def test_every_mistake_is_reported_at_once() -> None:
         '--ipvs-exclude-cidrs: "\\"x" is not a comma-separated list: unexpected end of data',
         "--version: takes no value: the version that is reported cannot be changed",
         "--hostname-override: must not be blank",
+    ]
+
+
+def test_flags_of_older_versions_say_what_to_do_instead() -> None:
+    assert problems("--healthz-port=10256", "--logtostderr", "--cleanup_ipvs=true") == [
+        "--healthz-port: is gone from kube-proxy; use --healthz-bind-address",
+        "--logtostderr: is gone from Kubernetes; the log goes to standard error",
+        "--cleanup_ipvs: is gone from kube-proxy; --cleanup removes everything",
+    ]
+
+
+def test_flags_of_userspace_mode() -> None:
+    configuration = parse("--proxy-mode=userspace", "--proxy-port-range=30000-30999", "--udp-timeout=1s").configuration
+    assert configuration.port_range == "30000-30999"
+    assert configuration.udp_idle_timeout.seconds == 1
+    assert problems("--proxy-mode=userspace", "--udp-timeout=0") == [
+        "--udp-timeout: udpIdleTimeout: must be greater than 0, got 0s"
     ]
 
 

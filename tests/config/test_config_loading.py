@@ -70,7 +70,7 @@ iptables:
   syncPeriod: 30
   localhostNodePorts: "yes"
 conntrack: [1]
-udpIdleTimeout: 250ms
+resourceContainer: /kube-proxy
 nodePortAddresses: [primary, 10.0.0.0/x]
 oomScoreAdj: 1.5
 clusterCIDR: {a: b}
@@ -85,7 +85,7 @@ featureGates: {A: x}
         'f.yaml:9: iptables.syncPeriod: expected a duration such as "30s", got the number 30; for seconds write "30s"',
         'f.yaml:10: iptables.localhostNodePorts: expected true or false, got "yes"',
         "f.yaml:11: conntrack: expected a mapping, got a list",
-        "f.yaml:12: udpIdleTimeout: was a setting of the old userspace proxy and is gone from this API; remove it",
+        "f.yaml:12: resourceContainer: is gone from this API: whoever starts the proxy chooses its cgroup; remove it",
         "f.yaml:13: nodePortAddresses[0]: primary must be the only entry",
         'f.yaml:13: nodePortAddresses[1]: "10.0.0.0/x" has a prefix length that is not between 0 and 32',
         "f.yaml:14: oomScoreAdj: expected a whole number, got 1.5",

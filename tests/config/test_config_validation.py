@@ -60,6 +60,8 @@ def warnings(body: str) -> list[str]:
         ("mode: ipvs\nipvs: {tcpFinTimeout: -1s}", "ipvs.tcpFinTimeout"),
         ("mode: ipvs\nipvs: {udpTimeout: -1s}", "ipvs.udpTimeout"),
         ("mode: userspace\nportRange: 5-1", "portRange"),
+        ("mode: userspace\nudpIdleTimeout: -1s", "udpIdleTimeout"),
+        ("udpIdleTimeout: -1s", "udpIdleTimeout"),
         ("clientConnection: {burst: -1}", "clientConnection.burst"),
         ("oomScoreAdj: -1001", "oomScoreAdj"),
         ("showHiddenMetricsForVersion: '1.34'", "showHiddenMetricsForVersion"),
@@ -84,7 +86,7 @@ def test_what_is_refused(body: str, path: str) -> None:
     [
         "mode: ''\ndetectLocalMode: ''\nlogging: {format: ''}",
         "mode: nftables\nnodePortAddresses: [primary]",
-        "mode: userspace\nportRange: 30000-30999",
+        "mode: userspace\nportRange: 30000-30999\nudpIdleTimeout: 1s",
         "clusterCIDR: fd00::/48,10.0.0.0/8",
         "bindAddress: '::'",
         "healthzBindAddress: '::1'",
@@ -97,7 +99,7 @@ def test_what_is_refused(body: str, path: str) -> None:
         "conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, udpTimeout: 30s}",
         "clientConnection: {qps: -1, contentType: application/json}",
         "logging: {format: json, options: {json: {infoBufferSize: 0}}}",
-        "featureGates: {LoggingAlphaOptions: true}\nlogging: {options: {json: {splitStream: true}}}",
+        "featureGates: {LoggingAlphaOptions: true}\nlogging: {format: json, options: {json: {splitStream: true}}}",
         "featureGates: {AllAlpha: true}\nlogging: {options: {text: {infoBufferSize: 1.5Mi}}}",
     ],
 )
@@ -110,13 +112,17 @@ def test_what_is_accepted_without_a_word(body: str) -> None:
     [
         ("winkernel: {enableDSR: true, networkName: l2}", ["winkernel.networkName", "winkernel.enableDSR"]),
         ("windowsRunAsService: true", ["windowsRunAsService"]),
-        ("portRange: 1-5", ["portRange"]),
+        ("portRange: 1-5\nudpIdleTimeout: 250ms", ["portRange", "udpIdleTimeout"]),
+        (
+            "featureGates: {LoggingAlphaOptions: true}\nlogging: {options: {json: {splitStream: true}}}",
+            ["logging.options.json.splitStream"],
+        ),
         (
             "mode: nftables\niptables: {masqueradeAll: true, syncPeriod: 5s}",
             ["iptables.masqueradeAll", "iptables.syncPeriod"],
         ),
         ("mode: nftables\nipvs: {scheduler: bogus}", ["ipvs.scheduler"]),
-        ("mode: userspace\niptables: {masqueradeBit: 3, masqueradeAll: true}", ["iptables.masqueradeBit"]),
+        ("mode: userspace\niptables: {masqueradeBit: 3}\nnftables: {masqueradeBit: 3}", ["nftables.masqueradeBit"]),
         ("mode: ipvs\niptables: {syncPeriod: 5s}", ["iptables.syncPeriod"]),
         ("detectLocalMode: NodeCIDR\nclusterCIDR: 10.0.0.0/8", ["clusterCIDR"]),
         ("detectLocalMode: ClusterCIDR", ["detectLocalMode"]),

@@ -59,6 +59,11 @@ class Node:
             await self._runner.cleanup()
             self._runner = None
 
+    @property
+    def port(self) -> int:
+        """Of the API server."""
+        return self._port
+
     def run(self, *argv: str, check: bool = True) -> str:
         """Run a command in the namespace; returns what it prints."""
         done = self.namespace.run(lambda: subprocess.run(argv, capture_output=True, text=True, check=False))

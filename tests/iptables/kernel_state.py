@@ -75,14 +75,14 @@ def normalised(saved: Saved, *, comments: bool = True) -> Rules:
 
 
 def kernel_rules(tools: Mapping[Family, Tool], *, comments: bool = True) -> dict[Family, Rules]:
-    return {family: normalised(tool.save(), comments=comments) for family, tool in tools.items()}
+    return {family: normalised(tool.save_blocking(), comments=comments) for family, tool in tools.items()}
 
 
-def remove_all(tools: Mapping[Family, Tool]) -> None:
+async def remove_all(tools: Mapping[Family, Tool]) -> None:
     for tool in tools.values():
-        made = cleanup_input(tool.save())
+        made = cleanup_input(await tool.save())
         if made:
-            tool.restore(made.to_bytes())
+            await tool.restore(made.to_bytes())
 
 
 def written(outcomes: list[Outcome]) -> int:

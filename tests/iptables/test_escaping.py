@@ -59,7 +59,7 @@ class HostileModel:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.tuples(HOSTILE, HOSTILE, HOSTILE))
-def test_no_name_adds_a_line_or_an_option(tools: dict[Family, Tool], names: tuple[str, str, str]) -> None:
+async def test_no_name_adds_a_line_or_an_option(tools: dict[Family, Tool], names: tuple[str, str, str]) -> None:
     # One Service for every kind of rule: under one name, several would have the same chains.
     tracker = tracker_of([o for o in manifest("loadbalancer") if o.metadata.name.startswith("fenced")])
     options = RuleOptions(family=Family.IPV4, local_traffic=POD_NETWORKS[Family.IPV4])
@@ -68,7 +68,7 @@ def test_no_name_adds_a_line_or_an_option(tools: dict[Family, Tool], names: tupl
     assert shape.sub("*", hostile) == shape.sub("*", plain)
     assert all(_RULE.fullmatch(line) for line in hostile.splitlines() if line.startswith("-A"))
     variant = tools[Family.IPV4].variant.value
-    run([f"iptables-{variant}-restore", "--noflush", "--test"], hostile.encode(), timeout=10)
+    await run([f"iptables-{variant}-restore", "--noflush", "--test"], hostile.encode(), time_limit=10)
 
 
 @given(first=st.text(max_size=20), second=st.text(max_size=20))

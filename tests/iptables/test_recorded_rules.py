@@ -39,10 +39,10 @@ def differences(ours: Rules, family: Family, scenario: str) -> list[str]:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_kernel_holds_what_kube_proxy_left(scenario: str, tools: dict[Family, Tool]) -> None:
+async def test_the_kernel_holds_what_kube_proxy_left(scenario: str, tools: dict[Family, Tool]) -> None:
     running = backend(tools)
     tracker = tracker_of([node("node", zone="a"), *manifest(scenario)])
-    written(running.sync_all((), tracker))
+    written(await running.sync_all((), tracker))
     for family, rules in kernel_rules(tools).items():
         assert not differences(rules, family, scenario)
 

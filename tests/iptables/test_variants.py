@@ -24,16 +24,21 @@ def chosen() -> Variant:
 
 @pytest.fixture(params=Variant)
 def default(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Variant:
-    """Make each variant the distribution's default in turn, as alternatives do: by links."""
+    """Make each variant the distribution's default in turn."""
     variant = request.param
     assert isinstance(variant, Variant)
+    link_default(variant, tmp_path, monkeypatch)
+    return variant
+
+
+def link_default(variant: Variant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a variant the distribution's default, as alternatives do: by links in a folder that comes first in PATH."""
     for name in ("iptables", "ip6tables"):
         for suffix in ("", "-save", "-restore"):
             program = shutil.which(f"{name}-{variant.value}{suffix}")
             assert program
-            (tmp_path / f"{name}{suffix}").symlink_to(Path(program).resolve())
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    return variant
+            (folder / f"{name}{suffix}").symlink_to(Path(program).resolve())
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
 def test_a_node_without_rules_uses_the_default(default: Variant) -> None:
@@ -47,8 +52,8 @@ def test_the_variant_that_holds_rules_is_used(default: Variant, used: Variant) -
 
 
 @pytest.mark.parametrize("used", Variant)
-def test_a_proxys_canary_counts_more_than_rules(default: Variant, used: Variant) -> None:
-    written(backend(tools_of(used)).sync_all((), tracker_of(manifest("topology"))))
+async def test_a_proxys_canary_counts_more_than_rules(default: Variant, used: Variant) -> None:
+    written(await backend(tools_of(used)).sync_all((), tracker_of(manifest("topology"))))
     for variant in Variant:
         for _ in range(100):
             if variant is not used:
@@ -57,9 +62,9 @@ def test_a_proxys_canary_counts_more_than_rules(default: Variant, used: Variant)
 
 
 @pytest.mark.parametrize("used", Variant)
-def test_a_kubelets_hint_counts_most(default: Variant, used: Variant) -> None:
+async def test_a_kubelets_hint_counts_most(default: Variant, used: Variant) -> None:
     other = next(variant for variant in Variant if variant is not used)
-    written(backend(tools_of(other)).sync_all((), tracker_of(manifest("topology"))))
+    written(await backend(tools_of(other)).sync_all((), tracker_of(manifest("topology"))))
     iptables(tools_of(used)[Family.IPV4], "-t", "mangle", "-N", "KUBE-IPTABLES-HINT")
     assert chosen() is used
 

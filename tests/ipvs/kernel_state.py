@@ -6,7 +6,6 @@ from typing import NamedTuple
 from kproxy.backends.ipvs import readback
 from kproxy.backends.ipvs.backend import IpvsBackend
 from kproxy.backends.ipvs.options import IpvsOptions
-from kproxy.backends.ipvs.programmer import INTERFACE
 from kproxy.backends.ipvs.readback import Sockets
 from kproxy.backends.ipvs.sets import SetName
 from kproxy.kernel.ipset.elements import Element
@@ -47,7 +46,7 @@ def contents(*, draining: bool = False) -> Contents:
     sockets = Sockets(IpvsSocket(), SetSocket(), LinkSocket())
     found = Contents({}, set(), {})
     for family in FAMILIES:
-        state = readback.read(sockets, family, sockets.links.index(INTERFACE))
+        state = readback.read(sockets, family)
         for key, server in state.servers.items():
             weights = {b: w for b, w in server.weights.items() if w or draining}
             found.servers[key] = (server.settings, weights)

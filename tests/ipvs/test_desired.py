@@ -25,7 +25,7 @@ class Simulated:
 
     def __init__(self) -> None:
         self.servers: dict[ServerKey, ServerSettings] = {}
-        self.backends: set[tuple[ServerKey, Backend]] = set()
+        self.backends: dict[tuple[ServerKey, Backend], int] = {}
         self.addresses: set[Address] = set()
         self.elements: set[tuple[object, bytes]] = set()
 
@@ -36,15 +36,18 @@ class Simulated:
         for key, settings in delta.servers_changed:
             assert self.servers[key] != settings
             self.servers[key] = settings
-        for item in delta.backends_added:
-            assert item not in self.backends
-            assert item[0] in self.servers
-            self.backends.add(item)
+        for key, backend, weight in delta.backends_added:
+            assert (key, backend) not in self.backends
+            assert key in self.servers
+            self.backends[key, backend] = weight
+        for key, backend, weight in delta.backends_changed:
+            assert self.backends[key, backend] != weight
+            self.backends[key, backend] = weight
         for item in delta.backends_removed:
-            self.backends.remove(item)
+            del self.backends[item]
         for key in delta.servers_removed:
             del self.servers[key]
-            self.backends = {item for item in self.backends if item[0] != key}
+            self.backends = {item: weight for item, weight in self.backends.items() if item[0] != key}
         for address in delta.addresses_added:
             assert address not in self.addresses
             self.addresses.add(address)
@@ -88,6 +91,13 @@ def changed(tracker: ServiceTracker, desired: DesiredState) -> Delta:
     return desired.put({name: tracker.ports(name, Family.IPV4) for name in tracker.take().services})
 
 
+def only(delta: Delta, *names: str) -> list[object]:
+    """What a delta has under these names, when it has nothing else."""
+    found = vars(delta)
+    assert {name for name, items in found.items() if items} == set(names)
+    return [item for name in names for item in found[name]]
+
+
 def test_an_endpoint_more_is_one_real_server() -> None:
     tracker = ServiceTracker("here")
     tracker.upsert(service("web"))
@@ -96,8 +106,7 @@ def test_an_endpoint_more_is_one_real_server() -> None:
     tracker.take()
     tracker.upsert(slice_of("web", "10.244.1.1", "10.244.1.2"))
     delta = changed(tracker, desired)
-    assert delta.backends_added == [(tcp("10.96.0.10", 80), at("10.244.1.2", 8080))]
-    assert len(delta) == 1
+    assert only(delta, "backends_added") == [(tcp("10.96.0.10", 80), at("10.244.1.2", 8080), 1)]
 
 
 def test_an_address_that_moves_to_another_service_in_one_step_stays() -> None:
@@ -111,9 +120,10 @@ def test_an_address_that_moves_to_another_service_in_one_step_stays() -> None:
     tracker.upsert(slice_of("renamed", "10.244.1.2"))
     delta = changed(tracker, desired)
     key = tcp("10.96.0.10", 80)
-    assert delta.backends_added == [(key, at("10.244.1.2", 8080))]
-    assert delta.backends_removed == [(key, at("10.244.1.1", 8080))]
-    assert len(delta) == 2
+    assert only(delta, "backends_added", "backends_removed") == [
+        (key, at("10.244.1.2", 8080), 1),
+        (key, at("10.244.1.1", 8080)),
+    ]
 
 
 def test_a_node_port_on_anothers_external_address_waits_for_it() -> None:
@@ -128,6 +138,6 @@ def test_a_node_port_on_anothers_external_address_waits_for_it() -> None:
     assert desired.owner(key) == ServiceName("default", "first")
     tracker.delete(Service, "default", "first")
     delta = changed(tracker, desired)
-    assert (key, at("10.244.1.1", 8080)) in delta.backends_added
+    assert (key, at("10.244.1.1", 8080), 1) in delta.backends_added
     assert key not in delta.servers_removed
     assert desired.owner(key) == WEB

@@ -38,6 +38,7 @@ def present(
         **sets,
     }
     return PresentState(
+        2,
         {key: PresentServer(settings, weights) for key, weights in servers.items()},
         frozenset(map(ip, dummy)),
         frozenset(),
@@ -50,14 +51,14 @@ def present(
 
 def test_what_is_right_is_left_alone() -> None:
     repair = plan(desired(), present({WEB: {ONE: 1}}), ())
-    assert len(repair.delta) == 0
+    assert not repair.delta
     assert not repair.draining
 
 
 def test_what_is_missing_is_added() -> None:
     delta = plan(desired(), present({}, dummy=(), CLUSTER_IP=set(), IPVS_IPS=set()), ()).delta
     assert delta.servers_added == [(WEB, RR)]
-    assert delta.backends_added == [(WEB, ONE)]
+    assert delta.backends_added == [(WEB, ONE, 1)]
     assert delta.addresses_added == [ip("10.96.0.10")]
     assert set(delta.elements_added) == {SetName.CLUSTER_IP, SetName.IPVS_IPS}
 
@@ -69,14 +70,14 @@ def test_another_scheduler_is_changed() -> None:
 
 def test_a_weight_that_somebody_changed_is_set_again() -> None:
     repair = plan(desired(), present({WEB: {ONE: 7}}), ())
-    assert repair.weightless == repair.delta.backends_added == [(WEB, ONE)]
+    assert repair.delta.backends_changed == [(WEB, ONE, 1)]
 
 
 def test_what_nobody_wants_is_removed_and_weight_0_is_left_to_drain() -> None:
     repair = plan(desired(), present({WEB: {ONE: 1, TWO: 1}}), ())
     assert repair.delta.backends_removed == [(WEB, TWO)]
     repair = plan(desired(), present({WEB: {ONE: 1, TWO: 0}}), ())
-    assert len(repair.delta) == 0
+    assert not repair.delta
     assert repair.draining == [(WEB, TWO)]
 
 

@@ -13,6 +13,7 @@ from kproxy.lab.lab import Lab
 from kproxy.lab.topology import NODE
 from kproxy.services.addresses import Family
 from kproxy.services.tracker import ServiceTracker
+from tests.coroutines import to_end
 from tests.nftables.kernel_state import POD_NETWORKS
 from tests.services.builders import endpoint, node, service, slice_of
 
@@ -44,7 +45,7 @@ def program(lab: Lab, *, weights: str = "", **annotations: str) -> None:
     def write() -> None:
         backend = NftablesBackend((Family.IPV4,), RulesetOptions())
         backend.set_local_traffic(POD_NETWORKS)
-        (outcome,) = backend.sync_all((), tracker)
+        (outcome,) = to_end(backend.sync_all((), tracker))
         backend.close()
         assert not outcome.refused
 

@@ -1,7 +1,10 @@
 """The kernel's table, in a real namespace, against what it should hold."""
 
+import asyncio
 import re
 import subprocess
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +17,7 @@ from kproxy.services.addresses import Family, Network, parse_address
 from kproxy.services.model import ServiceName
 from kproxy.services.objects import KubeObject, Service
 from kproxy.services.tracker import ServiceTracker
+from tests.coroutines import to_end
 from tests.nftables.kernel_state import FAMILIES, backend, contents
 from tests.nftables.strategies import Happening, events, happen
 from tests.services.builders import endpoint, service, slice_of, tracker_of
@@ -37,7 +41,8 @@ def nft(*arguments: str) -> str:
     return subprocess.run(["nft", *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def written(outcomes: list[Outcome]) -> int:
+def written(sync: Coroutine[Any, Any, list[Outcome]]) -> int:
+    outcomes = to_end(sync)
     assert not any(outcome.refused for outcome in outcomes), outcomes
     return sum(outcome.objects for outcome in outcomes)
 
@@ -118,7 +123,7 @@ def test_one_endpoint_more_is_three_elements() -> None:
     for more in ("10.9.9.9", "10.9.9.8"):
         ready = [endpoint(f"10.244.7.{e + 1}", nodeName="here") for e in range(3)]
         tracker.upsert(slice_of("s7", *ready, more, ports=(("", 8080),)))
-        outcome, _ = running.sync(tracker.take().services, tracker)
+        outcome, _ = to_end(running.sync(tracker.take().services, tracker))
         # For the ClusterIP and the NodePort: the endpoint and the number of endpoints (replaced: two each), and two
         # balancers, the first time that a Service has four. Exchanging an endpoint afterwards replaces it alone.
         assert outcome.objects == (2 + 4 + 2 if more == "10.9.9.9" else 4)
@@ -151,7 +156,7 @@ def test_a_change_to_a_table_that_was_tampered_with_is_refused_and_then_repaired
     nft("delete", "table", "ip", "kube-proxy")
     tracker.take()
     tracker.delete(Service, "default", "s1")
-    outcomes = running.sync(tracker.take().services, tracker)
+    outcomes = to_end(running.sync(tracker.take().services, tracker))
     assert [outcome.failed for outcome in outcomes] == [True, False]
     assert "ENOENT" in outcomes[0].refused[0].reason
     assert written(running.sync_all((), tracker)) > 0
@@ -175,7 +180,7 @@ def test_a_service_that_the_kernel_refuses_does_not_block_the_others(monkeypatch
     with monkeypatch.context() as patched:
         patched.setattr(compiling, "collapse", keep_overlaps)
         tracker = tracker_of([*objects, poison])
-        outcome, _ = running.sync_all((), tracker)
+        outcome, _ = to_end(running.sync_all((), tracker))
         assert [refused.service for refused in outcome.refused] == [ServiceName("default", "poison")]
         assert not outcome.failed
     assert len(cluster_ips()) == 5
@@ -229,7 +234,7 @@ def test_a_set_that_gets_too_small_is_replaced_by_a_larger_one() -> None:
     nft(f"add element ip kube-proxy service-affinity {{ {KNOWN_CLIENT} timeout 3h : 1:1 }}")
     for count in (500, 1024, 1025, 4096, 4097):
         tracker.upsert(slice_of("many", *[f"10.1.{i // 250}.{i % 250 + 1}" for i in range(count)]))
-        outcome, _ = running.sync(tracker.take().services, tracker)
+        outcome, _ = to_end(running.sync(tracker.take().services, tracker))
         assert not outcome.refused
         assert outcome.full == (count in (1025, 4097))
     assert written(running.sync_all((), tracker)) == 0
@@ -259,3 +264,31 @@ def test_balancers_that_nobody_uses_are_removed_after_a_while() -> None:
         written(running.sync(tracker.take().services, tracker))
     chains = [line for line in nft("list", "chains", "ip").splitlines() if "chain random-" in line]
     assert len(chains) <= 34
+
+
+async def test_the_event_loop_goes_on_while_everything_is_written() -> None:
+    tracker, running = tracker_of(some_services(3_000)), backend()
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    turning = asyncio.create_task(turn())
+    sync = asyncio.create_task(running.sync_all((), tracker))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    tracker.take()
+    for i in (0, 2_999):  # one that was compiled already, and one that will be
+        tracker.upsert(slice_of(f"s{i}", "10.9.9.9", ports=(("", 8080),)))
+    assert not sync.done()
+    await sync
+    turning.cancel()
+    assert turns > 2 * 3_000 / 500
+    for outcome in await running.sync(tracker.take().services, tracker):
+        assert not outcome.refused
+    for outcome in await running.sync_all((), tracker):
+        assert not outcome.objects
+    assert nft("list", "map", "ip", "kube-proxy", "service-endpoints").count("10.9.9.9") == 2

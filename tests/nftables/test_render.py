@@ -14,6 +14,7 @@ from kproxy.backends.nftables.statements import IP
 from kproxy.services.addresses import Family, parse_address
 from kproxy.services.local_traffic import LocalTraffic
 from kproxy.services.objects import KubeObject
+from tests.coroutines import to_end
 from tests.nftables.kernel_state import FAMILIES, POD_NETWORKS
 from tests.services.builders import endpoint, service, slice_of, tracker_of
 
@@ -114,7 +115,7 @@ def test_render_prints_what_nft_lists(local: LocalTraffic | None, masquerade_all
     how = POD_NETWORKS if local is None else dict.fromkeys(Family, local)
     backend.set_local_traffic(how)
     backend.set_node_port_addresses(NODE_IPS)
-    assert not [outcome.refused for outcome in backend.sync_all((), tracker) if outcome.refused]
+    assert not [outcome.refused for outcome in to_end(backend.sync_all((), tracker)) if outcome.refused]
     for family in FAMILIES:
         table = DesiredTable(family)
         for name in tracker.names():

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 
-from kproxy.node import service_health
+from kproxy.node import listening
 from kproxy.node.service_health import ServiceHealth, count_local_ready
 from kproxy.services.addresses import parse_address
 from kproxy.services.model import ServiceName
@@ -186,14 +186,14 @@ async def test_an_address_that_is_not_there_does_not_stop_the_others(health: Hea
 
 
 async def test_a_kernel_without_ipv6(health: Health, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    bound = service_health._bound
+    bound = listening._bound
 
     def without_ipv6(family: socket.AddressFamily, address: bytes, port: int, *, only_ipv6: bool) -> socket.socket:
         if family == socket.AF_INET6:
             raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
         return bound(family, address, port, only_ipv6=only_ipv6)
 
-    monkeypatch.setattr(service_health, "_bound", without_ipv6)
+    monkeypatch.setattr(listening, "_bound", without_ipv6)
     health.ports.update(WEB, port, 1)
     await health.expect(port, Answer(200, 1, "default/web"))
     assert await health.ask(port, "[::1]") is None

@@ -16,6 +16,7 @@ from kproxy.services.local_traffic import by_network
 from kproxy.services.model import ServicePort
 from kproxy.services.objects import KubeObject, Node
 from kproxy.services.tracker import ServiceTracker
+from tests.coroutines import to_end
 
 FAMILIES = tuple(Family)
 
@@ -36,7 +37,7 @@ class NodeProxy:
         self._backend = self._namespace.run(lambda: NftablesBackend(FAMILIES, RulesetOptions()))
         self._backend.set_local_traffic(by_network([str(network) for network in CLUSTER_CIDRS]))
         self._backend.set_node_port_addresses([address.ip.packed for address in NODE.address])
-        _all_taken(self._backend.sync_all((), self.tracker))
+        _all_taken(to_end(self._backend.sync_all((), self.tracker)))
 
     def restart(self) -> None:
         """As a new process would: compare with the kernel all that is there."""
@@ -47,7 +48,7 @@ class NodeProxy:
         """Create or change objects, and sync."""
         for obj in objects:
             self.tracker.upsert(obj)
-        _all_taken(self._backend.sync(self.tracker.take().services, self.tracker))
+        _all_taken(to_end(self._backend.sync(self.tracker.take().services, self.tracker)))
 
     def replace(self, before: Sequence[KubeObject], after: Sequence[KubeObject]) -> None:
         """Have some objects instead of others, and sync."""

@@ -101,6 +101,37 @@ async def test_token_bucket_serves_in_order_at_its_rate() -> None:
     assert len(clock.sleeps) == 5
 
 
+async def test_rate_may_change_while_requests_wait() -> None:
+    class Standing(SkippingClock):
+        def monotonic(self) -> float:
+            return 100.0
+
+    clock = Standing()
+    bucket = TokenBucket(clock, qps=1, burst=1)
+    for _ in range(3):
+        await bucket.acquire()
+    bucket.set_rate(10, 5)
+    await bucket.acquire()
+    assert clock.sleeps == pytest.approx([1, 2, 0.3])
+    bucket.set_rate(0, 5)
+    await bucket.acquire()
+    assert len(clock.sleeps) == 3
+
+
+async def test_protobuf_falls_back_to_json_with_a_word(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.handler = reply(200, {})
+    with caplog.at_level("INFO"):
+        async with ApiClient(connection(server), content_type="application/vnd.kubernetes.protobuf") as client:
+            await client.post("/x", b"{}")
+    assert caplog.messages == ["Speaking JSON with the API server, not application/vnd.kubernetes.protobuf"]
+    assert server.requests[0].headers["accept"] == "application/json"
+    caplog.clear()
+    async with ApiClient(connection(server), content_type="application/json"):
+        assert caplog.messages == []
+
+
 async def test_reading_may_go_on_after_silence(server: ScriptedServer) -> None:
     released = asyncio.Event()
 

@@ -6,19 +6,21 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kproxy.config import KubeProxyConfiguration, parse_command_line
+from kproxy.config.defaults import effective
 from kproxy.services.objects import EndpointSlice, Node, Service
 from kproxy.sources.client import ApiClient
 from kproxy.sources.connection import Connection
 from kproxy.sources.credentials import StoredCredentials
-from kproxy.sources.kubernetes import KubernetesSource
-from kproxy.sources.reflector import Reflector
+from kproxy.sources.kubernetes import KubernetesSource, reflector_settings
+from kproxy.sources.reflector import Reflector, ReflectorSettings
 from kproxy.sources.resource import SERVICES
 from kproxy.sources.tls import TlsTrust
 
 from .api_objects import JsonObject, bookmark, endpoint_slice, event, items, service, status
 from .property_settings import patient
 from .recording_sink import RecordingSink
-from .scripted_server import Exchange, ScriptedServer, scripted_server, stream
+from .scripted_server import Exchange, ScriptedServer, refuse, reply, scripted_server, stream
 from .skipping_clock import SkippingClock
 
 
@@ -49,6 +51,35 @@ async def test_all_kinds_with_their_selectors(server: ScriptedServer) -> None:
     assert by_path["/api/v1/nodes"]["fieldSelector"] == "metadata.name=n1"
     assert "labelSelector" not in by_path["/api/v1/nodes"]
     assert [reflector.stats.events for reflector in source.reflectors] == [2, 2, 2]
+
+
+def test_configuration_says_how_the_api_is_followed() -> None:
+    assert reflector_settings(effective(KubeProxyConfiguration())) == ReflectorSettings()
+    given = parse_command_line(["--config-sync-period=1m", "--feature-gates=WatchListClient=false"])
+    assert reflector_settings(given.configuration) == ReflectorSettings(watch_seconds=(20, 40), stream_lists=False)
+    brief = parse_command_line(["--config-sync-period=1s"]).configuration
+    assert reflector_settings(brief).watch_seconds == (5, 5)
+
+
+async def test_without_the_feature_gate_lists_are_not_streamed(server: ScriptedServer) -> None:
+    one = items(service("a", 1), version=7)
+    server.script(SERVICES.path, reply(200, one), refuse(410, "Expired"), reply(200, one))
+    sink, clock = RecordingSink(), SkippingClock()
+    async with ApiClient(Connection(server.url, TlsTrust(), StoredCredentials()), clock=clock) as client:
+        source = KubernetesSource(client, "n1", sink, clock=clock, settings=ReflectorSettings(stream_lists=False))
+        task = asyncio.create_task(source.reflectors[0].run())
+        await server.seen(2)
+        source.set_settings(ReflectorSettings(watch_seconds=(20, 20)))
+        await server.seen(4)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    first, watch, relist, *_ = [request.query for request in server.requests]
+    assert "watch" not in first
+    assert first["resourceVersion"] == "0"
+    assert "sendInitialEvents" not in watch
+    assert relist["sendInitialEvents"] == "true"
+    assert relist["timeoutSeconds"] == "20"
 
 
 class UnreliableApi:

@@ -60,7 +60,10 @@ class BackendError(Exception):
 
 
 class Backend(Protocol):
-    """A proxy mode. Every method is called from one thread, and raises OSError only for lost sockets."""
+    """A proxy mode. Every method is called from one thread, and raises OSError only for lost sockets.
+
+    While a sync waits for another program, changes may be announced and anything be set: the next sync heeds it.
+    """
 
     @property
     def mode(self) -> str:
@@ -69,10 +72,10 @@ class Backend(Protocol):
     def families(self) -> Collection[Family]:
         """The IP families that this kernel serves."""
 
-    def sync(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+    async def sync(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
         """Write what changed, one transaction a family. Costs what the change weighs."""
 
-    def sync_all(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+    async def sync_all(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
         """Compare everything with the kernel and write the difference; the first call loads all Services."""
 
     def set_node_port_addresses(self, addresses: Collection[Address]) -> None:
@@ -83,6 +86,9 @@ class Backend(Protocol):
 
     def rule_counts(self) -> Mapping[Family, Mapping[str, RuleCount]]:
         """Of modes that write rules into other programs' tables: how many, by table."""
+
+    def object_counts(self) -> Mapping[Family, Mapping[str, int]]:
+        """How many objects of each kind the kernel should hold: elements by map, rules by table, virtual servers."""
 
     def packet_counters(self) -> Mapping[str, int]:
         """Packets that rules of this mode have counted, by what they did.

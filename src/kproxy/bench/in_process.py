@@ -1,5 +1,6 @@
 """Model, compiler and kernel in one process, without an API in between: full sync, and one change."""
 
+import asyncio
 import gc
 import time
 from typing import NamedTuple
@@ -60,12 +61,12 @@ def measure(size: Size) -> InProcess:
     backend = NftablesBackend((Family.IPV4,), RulesetOptions())
     tracker.take()
     start = time.perf_counter()
-    outcomes = backend.sync_all((), tracker)
+    outcomes = asyncio.run(backend.sync_all((), tracker))
     synced = time.perf_counter()
     memory.settle()
     if any(outcome.refused for outcome in outcomes):
         raise OSError(str(outcomes))
-    seconds, cpu = _changes(tracker, backend, size)
+    seconds, cpu = asyncio.run(_changes(tracker, backend, size))
     backend.close()
     gc.unfreeze()
     ordered = sorted(seconds)
@@ -79,7 +80,7 @@ def measure(size: Size) -> InProcess:
     )
 
 
-def _changes(tracker: ServiceTracker, backend: NftablesBackend, size: Size) -> tuple[list[float], float]:
+async def _changes(tracker: ServiceTracker, backend: NftablesBackend, size: Size) -> tuple[list[float], float]:
     decoder = msgspec.json.Decoder(EndpointSlice)
     events = [
         msgspec.json.encode(
@@ -91,7 +92,7 @@ def _changes(tracker: ServiceTracker, backend: NftablesBackend, size: Size) -> t
     for number, event in enumerate(events):
         begin, cpu_begin = time.perf_counter(), time.process_time()
         tracker.upsert(decoder.decode(event))
-        outcomes = backend.sync(tracker.take().services, tracker)
+        outcomes = await backend.sync(tracker.take().services, tracker)
         if number >= _WARM_UP:
             seconds.append(time.perf_counter() - begin)
             cpu += time.process_time() - cpu_begin

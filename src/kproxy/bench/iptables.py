@@ -1,10 +1,11 @@
 """iptables mode in one process: what writing the restore input costs, and what iptables-restore and the kernel add."""
 
+import asyncio
 import gc
 import resource
 import time
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -27,7 +28,6 @@ from kproxy.services.tracker import ServiceTracker
 
 _CHANGES = 5
 _WARM_UP = 1
-_SELF, _CHILDREN = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
 _LOCAL = by_network([cluster.POD_NETWORK])
 
 
@@ -46,6 +46,11 @@ class Cost(NamedTuple):
     """CPU time of the programs inside the kernel."""
     bytes: int
     """Of restore input."""
+
+    @property
+    def waiting(self) -> float:
+        """What is left of the time."""
+        return max(0.0, self.total - self.ours - self.tool - self.kernel)
 
     @property
     def ratio(self) -> float:
@@ -67,9 +72,9 @@ class _Recorder(Tool):
 
     commands = b""
 
-    def restore(self, commands: bytes) -> None:
+    async def restore(self, commands: bytes) -> None:
         self.commands = commands
-        super().restore(commands)
+        await super().restore(commands)
 
 
 def measure(size: Size, variant: Variant = Variant.LEGACY) -> IptablesFigures:
@@ -87,18 +92,25 @@ def measure(size: Size, variant: Variant = Variant.LEGACY) -> IptablesFigures:
     gc.collect()
     gc.freeze()
     build = min(_build(tracker) for _ in range(3))
+    try:
+        full, changes = asyncio.run(_syncs(tracker, size, variant))
+    finally:
+        gc.unfreeze()
+    return IptablesFigures(build, full, _median(changes[_WARM_UP:]))
+
+
+async def _syncs(tracker: ServiceTracker, size: Size, variant: Variant) -> tuple[Cost, list[Cost]]:
     tool = _Recorder(Family.IPV4, variant, infix=f"-{variant.value}")
     backend = IptablesBackend((Family.IPV4,), IptablesOptions(), {Family.IPV4: tool})
     backend.set_local_traffic(_LOCAL)
     try:
-        _flush(variant)
-        full = _cost(tool, lambda: backend.sync_all((), tracker), before_bare=lambda: _flush(variant))
-        changes = [_change(tracker, backend, tool, size, number) for number in range(_WARM_UP + _CHANGES)]
+        await _flush(variant)
+        full = await _cost(tool, lambda: backend.sync_all((), tracker), before_bare=lambda: _flush(variant))
+        changes = [await _change(tracker, backend, tool, size, number) for number in range(_WARM_UP + _CHANGES)]
     finally:
         backend.close()
-        _flush(variant)
-        gc.unfreeze()
-    return IptablesFigures(build, full, _median(changes[_WARM_UP:]))
+        await _flush(variant)
+    return full, changes
 
 
 class _Resolved(NamedTuple):
@@ -122,43 +134,59 @@ def _build(tracker: ServiceTracker) -> float:
     return time.perf_counter() - begin
 
 
-def _change(tracker: ServiceTracker, backend: IptablesBackend, tool: _Recorder, size: Size, number: int) -> Cost:
+async def _change(tracker: ServiceTracker, backend: IptablesBackend, tool: _Recorder, size: Size, number: int) -> Cost:
     changed = cluster.endpoint_slices(number * 7919 % size.services, size.endpoints, offset=number + 1)[-1]
     event = msgspec.json.encode(changed)
 
-    def sync() -> list[Outcome]:
+    async def sync() -> list[Outcome]:
         tracker.upsert(msgspec.json.decode(event, type=EndpointSlice))
-        return backend.sync(tracker.take().services, tracker)
+        return await backend.sync(tracker.take().services, tracker)
 
-    return _cost(tool, sync)
+    return await _cost(tool, sync, before_bare=_nothing)
 
 
-def _cost(tool: _Recorder, sync: Callable[[], list[Outcome]], before_bare: Callable[[], None] = lambda: None) -> Cost:
-    begin, own, children = time.perf_counter(), resource.getrusage(_SELF), resource.getrusage(_CHILDREN)
-    outcomes = sync()
-    total = time.perf_counter() - begin
-    own_after, children_after = resource.getrusage(_SELF), resource.getrusage(_CHILDREN)
+async def _nothing() -> None:
+    pass
+
+
+class _Spent(NamedTuple):
+    """Seconds since whenever: on the clock, of our own CPU time, and of programs' outside and inside the kernel."""
+
+    clock: float
+    ours: float
+    tool: float
+    kernel: float
+
+    @classmethod
+    def now(cls) -> Self:
+        own, programs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+        return cls(time.perf_counter(), own.ru_utime + own.ru_stime, programs.ru_utime, programs.ru_stime)
+
+    def since(self, begin: Self) -> Self:
+        return type(self)(*(after - before for after, before in zip(self, begin, strict=True)))
+
+
+async def _cost(
+    tool: _Recorder, sync: Callable[[], Awaitable[list[Outcome]]], *, before_bare: Callable[[], Awaitable[None]]
+) -> Cost:
+    begin = _Spent.now()
+    outcomes = await sync()
+    spent = _Spent.now().since(begin)
     if any(outcome.refused or not outcome.objects for outcome in outcomes):
         raise OSError(str(outcomes))
     commands = tool.commands
-    before_bare()
-    begin = time.perf_counter()
+    await before_bare()
+    begin = _Spent.now()
     # Once more has the same effect, and is the same work.
-    tool.restore(commands)
-    return Cost(
-        total,
-        time.perf_counter() - begin,
-        own_after.ru_utime + own_after.ru_stime - own.ru_utime - own.ru_stime,
-        children_after.ru_utime - children.ru_utime,
-        children_after.ru_stime - children.ru_stime,
-        len(commands),
-    )
+    await tool.restore(commands)
+    bare = _Spent.now().since(begin)
+    return Cost(spent.clock, bare.clock, spent.ours, spent.tool, spent.kernel, len(commands))
 
 
 def _median(costs: list[Cost]) -> Cost:
     return Cost(*(sorted(column)[len(column) // 2] for column in zip(*costs, strict=True)))
 
 
-def _flush(variant: Variant) -> None:
+async def _flush(variant: Variant) -> None:
     empty = b"".join(b"*%b\nCOMMIT\n" % table.encode() for table in TABLES)
-    run([f"iptables-{variant.value}-restore"], empty, timeout=600)
+    await run([f"iptables-{variant.value}-restore"], empty, time_limit=600)

@@ -9,7 +9,8 @@ from kproxy.bench.report import Figure, Report, ratio, seconds
 LARGE, SMALLER = Size(10_000, 10), Size(2_000, 10)
 NOTES = """\
 floor: `iptables-restore --noflush` of the same input, alone.
-ours, the tool's, the kernel's: CPU time of this process, of the program, and of the kernel working for it."""
+ours, the tool's, the kernel's: CPU time of this process, of the programs, and of the kernel working for them.
+waiting: the rest, such as for processors that still use the old rules, and for one that is free."""
 
 
 def run(report: Report, *, quick: bool = False) -> int:
@@ -26,10 +27,10 @@ def run(report: Report, *, quick: bool = False) -> int:
 
 
 def _cost(name: str, cost: Cost) -> list[Figure]:
-    parts = f"{cost.ours:.3f} / {cost.tool:.2f} / {cost.kernel:.2f} s"
+    parts = " / ".join(f"{part:.3f} s" for part in (cost.ours, cost.tool, cost.kernel, cost.waiting))
     return [
         Figure(name, f"{cost.total:.2f} s", floor=f"{cost.bare:.2f} s"),
         ratio("… ratio", cost.ratio, 1.1),
-        Figure("… ours / tool's / kernel's", parts),
+        Figure("… ours / tool's / kernel's / waiting", parts),
         Figure("… input", f"{cost.bytes / 1e6:.2f} MB"),
     ]

@@ -1,5 +1,6 @@
 """IPVS mode in one process, and the floor that the kernel sets."""
 
+import asyncio
 import gc
 import time
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from kproxy.backends.ipvs.options import IpvsOptions
 from kproxy.backends.ipvs.sets import SetName, specification
 from kproxy.bench import cluster
 from kproxy.bench.cluster import Size
+from kproxy.daemon import memory
 from kproxy.kernel.ipset.elements import ip_port
 from kproxy.kernel.ipset.socket import SetSocket
 from kproxy.kernel.ipvs.protocol import ServerKey, ServerSettings
@@ -21,7 +23,7 @@ from kproxy.services.addresses import Address, Family
 from kproxy.services.objects import EndpointSlice, Service
 from kproxy.services.tracker import ServiceTracker
 
-_CHANGES, _WARM_UP = 80, 10
+_CHANGES, _WARM_UP = 300, 50
 _TCP = 6
 _NEWCOMERS = 1_000_000
 """Above the numbers of all endpoints that are there."""
@@ -50,6 +52,7 @@ def measure(size: Size) -> Measured:
         BackendError: this kernel has no IPVS
         OSError: the kernel refuses
     """
+    memory.expect_many_objects()
     tracker = ServiceTracker("node-0")
     for i in range(size.services):
         tracker.upsert(msgspec.convert(cluster.service(i), Service))
@@ -58,21 +61,26 @@ def measure(size: Size) -> Measured:
     tracker.take()
     # Modules, sets and rules are there before, as they are after the first start on a node.
     backend = IpvsBackend((Family.IPV4,), IpvsOptions())
-    backend.sync_all((), ServiceTracker("node-0"))
+    try:
+        return asyncio.run(_syncs(tracker, backend, size))
+    finally:
+        backend.close()
+        gc.unfreeze()
+
+
+async def _syncs(tracker: ServiceTracker, backend: IpvsBackend, size: Size) -> Measured:
+    await backend.sync_all((), ServiceTracker("node-0"))
     gc.collect()
     gc.freeze()
     begin = time.perf_counter()
-    outcomes = backend.sync_all(tuple(tracker.names()), tracker)
+    outcomes = await backend.sync_all(tuple(tracker.names()), tracker)
     full = time.perf_counter() - begin
     if any(outcome.refused for outcome in outcomes):
         raise OSError(str(outcomes))
-    changes = _changes(tracker, backend, size)
-    backend.close()
-    gc.unfreeze()
-    return Measured(full, changes)
+    return Measured(full, await _changes(tracker, backend, size))
 
 
-def _changes(tracker: ServiceTracker, backend: IpvsBackend, size: Size) -> Changes:
+async def _changes(tracker: ServiceTracker, backend: IpvsBackend, size: Size) -> Changes:
     decoder = msgspec.json.Decoder(EndpointSlice)
     events = []
     for number in range(_WARM_UP + _CHANGES):
@@ -87,11 +95,12 @@ def _changes(tracker: ServiceTracker, backend: IpvsBackend, size: Size) -> Chang
         begin = time.perf_counter()
         tracker.upsert(decoder.decode(event))
         tracked = time.perf_counter()
-        [outcome] = backend.sync(tracker.take().services, tracker)
+        [outcome] = await backend.sync(tracker.take().services, tracker)
         end = time.perf_counter()
         if outcome.refused or not outcome.objects:
             raise OSError(str(outcome))
-        key, backend_ = servers[number], _address(41, number) + b"\x1f\x90"
+        key, backend_ = servers[number % len(servers)], _address(41, number) + b"\x1f\x90"
+        decoder.decode(event)  # as before the change: caches are as cold
         start = time.perf_counter()
         performed = bare.perform([bare.add_backend(key, backend_)])
         seconds.append((end - tracked, end - begin, time.perf_counter() - start))

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from kproxy import __version__
 from kproxy.config import Action, CommandLine, ConfigError, KubeProxyConfiguration, parse_command_line
@@ -35,74 +34,31 @@ def run(arguments: Sequence[str]) -> int:
         case Action.CLEANUP:
             return _clean_up(command.configuration)
         case Action.INIT_ONLY:
-            return 0
+            return _initialise(command)
         case Action.RUN:
-            return serve(command)
+            from kproxy.cli.serve import serve
+
+            return serve(command, arguments)
     return 0
 
 
-def serve(command: CommandLine, manifests: Path | None = None) -> int:
-    """Run the proxy until SIGTERM; from a folder of manifests, or else from the API.
-
-    Returns the exit status.
-    """
+def _initialise(command: CommandLine) -> int:
     import logging
 
-    from kproxy.backends.interface import BackendError
-    from kproxy.daemon.daemon import node_name
+    from kproxy.daemon.initialisation import initialise_only
     from kproxy.daemon.logs import configure_logging
-    from kproxy.sources.errors import SourceError
 
-    configuration = command.configuration
-    configure_logging(configuration.logging)
+    configure_logging(command.configuration.logging)
     log = logging.getLogger(__name__)
-    for warning in command.warnings:
-        log.warning("%s", warning)
-    name = node_name(configuration.hostname_override)
-
-    async def follow() -> None:
-        if manifests is not None:
-            await _follow_manifests(configuration, name, manifests)
-        else:
-            await _follow_api(configuration, name, command.master)
-
-    try:
-        asyncio.run(follow())
-    except (BackendError, SourceError, OSError) as error:
-        log.critical("%s", error)
-        return 1
-    return 0
-
-
-async def _follow_manifests(configuration: KubeProxyConfiguration, node: str, folder: Path) -> None:
-    from kproxy.daemon.daemon import Daemon
-    from kproxy.sources.manifests import ManifestSource
-
-    daemon = Daemon(configuration, node)
-    await daemon.run(ManifestSource(folder, daemon.sink))
-
-
-async def _follow_api(configuration: KubeProxyConfiguration, node: str, master: str) -> None:
-    from kproxy.daemon.daemon import Daemon
-    from kproxy.node.events import EventRecorder
-    from kproxy.sources.client import ApiClient
-    from kproxy.sources.kubeconfig import load_connection
-    from kproxy.sources.kubernetes import KubernetesSource
-
-    client = configuration.client_connection
-    connection = load_connection(Path(client.kubeconfig) if client.kubeconfig else None, master=master)
-
-    def count(code: str, method: str, host: str) -> None:
-        daemon.metrics.api_requests.labels(code, method, host).inc()
-
-    async with ApiClient(connection, qps=client.qps, burst=client.burst, on_request=count) as api:
-        recorder = EventRecorder(api.post, node)
-        daemon = Daemon(configuration, node, on_event=recorder.warn)
-        sending = asyncio.create_task(recorder.run(), name="events")
-        try:
-            await daemon.run(KubernetesSource(api, node, daemon.sink))
-        finally:
-            sending.cancel()
+    result, problem = initialise_only(command.configuration)
+    for words in result.done:
+        log.info("%s", words)
+    for limit in result.problems:
+        log.error("%s", limit)
+    if problem:
+        log.error("%s", problem)
+    # A limit that cannot be raised costs connections, one that keeps a pod from starting costs them all.
+    return 1 if problem else 0
 
 
 def _write_configuration(command: CommandLine) -> int:
@@ -125,7 +81,7 @@ def _clean_up(configuration: KubeProxyConfiguration) -> int:
     from kproxy.daemon.modes import clean_up
 
     try:
-        removed = clean_up(configuration)
+        removed = asyncio.run(clean_up(configuration))
     except (BackendError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from kproxy import __version__
-from kproxy.cli import apiserver, cleanup, demo, lab, render, run
+from kproxy.cli import apiserver, cleanup, config, demo, lab, render, run
 
 app = typer.Typer(
     name="kproxy",
@@ -21,6 +21,7 @@ app.command(epilog=apiserver.EXAMPLES)(apiserver.apiserver)
 app.command()(demo.demo)
 app.command()(lab.lab)
 app.command()(cleanup.cleanup)
+app.add_typer(config.app, name="config")
 
 
 def _show_version(value: bool) -> None:

@@ -32,6 +32,9 @@ def run(
         str, typer.Option(help="Address and port of /healthz and /livez; empty: none.")
     ] = "0.0.0.0:10256",
     metrics: Annotated[str, typer.Option(help="Address and port of /metrics; empty: none.")] = "127.0.0.1:10249",
+    takeover: Annotated[
+        bool, typer.Option("--takeover", help="Have the proxy that runs end, and take its place; its rules stay.")
+    ] = False,
     verbosity: Annotated[int, typer.Option("-v", "--verbosity", help="4 logs every sync.")] = 0,
 ) -> None:
     """Balance Services' traffic on this node until interrupted; the rules stay (see kproxy cleanup).
@@ -44,7 +47,7 @@ def run(
 
       kproxy run --config /var/lib/kube-proxy/config.conf
     """
-    from kproxy.cli.kube_proxy import serve
+    from kproxy.cli.serve import serve
     from kproxy.config import ConfigError, parse_command_line
 
     if manifests is not None and not node_port_addresses:
@@ -64,10 +67,10 @@ def run(
             f"--healthz-bind-address={healthz}",
             f"--metrics-bind-address={metrics}",
         ]
-    arguments.append(f"--v={verbosity}")
+    arguments += [f"--v={verbosity}", f"--takeover={str(takeover).lower()}"]
     try:
         command = parse_command_line(arguments)
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    raise typer.Exit(serve(command, manifests))
+    raise typer.Exit(serve(command, arguments, manifests))

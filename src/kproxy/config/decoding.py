@@ -6,6 +6,7 @@ of the tree; `null` means "not set", as in Kubernetes.
 
 import functools
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import yaml
@@ -19,7 +20,6 @@ from kproxy.config.yaml_source import compose_mapping, origin_of
 
 _SHOWN_NAME = 64
 _REMOVED = {
-    "udpIdleTimeout": "was a setting of the old userspace proxy and is gone from this API; remove it",
     "resourceContainer": "is gone from this API: whoever starts the proxy chooses its cgroup; remove it",
     "conntrack.max": "is gone from this API; use conntrack.maxPerCore and conntrack.min",
 }
@@ -33,9 +33,22 @@ class Document:
     """
 
     source: str
-    tree: dict[str, object] = field(default_factory=dict)
+    tree: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+
+    def section(self, path: str) -> dict[str, Any]:
+        """The mapping at a path, made if it is not there; the root for an empty one."""
+        tree = self.tree
+        for name in filter(None, path.split(".")):
+            tree = tree.setdefault(name, {})
+        return tree
+
+    def put(self, path: str, value: object, origin: Origin) -> None:
+        """Set a field, over whatever was written."""
+        section, _, name = path.rpartition(".")
+        self.section(section)[name] = value
+        self.origins[path] = origin
 
 
 def read_document(data: bytes, source: str) -> Document:

@@ -2,7 +2,7 @@
 
 The rules are those of kube-proxy's v1alpha1 defaulting and of its Linux start-up: an empty or zero value means "not
 set"; the addresses of the servers follow the family of `bindAddress`; nftables mode serves NodePorts on the primary
-addresses only. Sync periods are filled in for the chosen mode alone, which is how kube-proxy writes them out. In one
+addresses only. Periods are filled in for the chosen mode alone, which is how kube-proxy writes them out. In one
 point we differ: nftables mode does not pause between syncs unless told to, as a sync costs what changed, not what
 the cluster holds.
 """
@@ -27,6 +27,8 @@ NODE_PORTS_PRIMARY = "primary"
 
 _SYNC_PERIOD = Duration.of(seconds=30)
 _MIN_SYNC_PERIOD = Duration.of(seconds=1)
+# kube-proxy's was 250 ms, which had clients change endpoints between two packets of one exchange.
+_UDP_IDLE_TIMEOUT = Duration.of(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,10 @@ def _with_periods(configuration: KubeProxyConfiguration, explicit: Collection[st
         return replace(configuration, nftables=replace(nftables, **filled))
     iptables = configuration.iptables
     filled = periods("iptables", iptables.sync_period, iptables.min_sync_period, _MIN_SYNC_PERIOD)
-    return replace(configuration, iptables=replace(iptables, **filled))
+    idle = configuration.udp_idle_timeout
+    if mode == "userspace":
+        idle = _filled(idle, _UDP_IDLE_TIMEOUT, "udpIdleTimeout" in explicit)
+    return replace(configuration, iptables=replace(iptables, **filled), udp_idle_timeout=idle)
 
 
 def _filled_connection(connection: ClientConnection, explicit: Collection[str]) -> ClientConnection:

@@ -1,7 +1,7 @@
 """A configuration written out, in the shape and order in which Kubernetes writes it.
 
-Keys are sorted; empty lists that mean "not set" are `null`; the fields that v1alpha1 marks `omitempty` appear only
-when set.
+Keys are sorted; empty lists that mean "not set" are `null`; the fields that v1alpha1 marks `omitempty`, and the one
+that is ours (`udpIdleTimeout`), appear only when set.
 """
 
 from typing import Any
@@ -30,18 +30,30 @@ def to_json(configuration: KubeProxyConfiguration) -> bytes:
     return msgspec.json.encode(to_tree(configuration))
 
 
-def configz(configuration: KubeProxyConfiguration) -> bytes:
-    """Return the body of `/configz`."""
+def to_configz(configuration: KubeProxyConfiguration) -> bytes:
+    """Return the body of `/configz`.
+
+    Since v1.36 (kubernetes/kubernetes#136044) that is v1alpha1 with its kind and version. Before, Go's names for the
+    fields of the internal type came out (`"OOMScoreAdj"`).
+    """
     return msgspec.json.encode({CONFIGZ_NAME: to_tree(configuration)})
 
 
 def to_tree(configuration: KubeProxyConfiguration) -> dict[str, Any]:
     """Return plain values with sorted keys."""
-    tree: dict[str, Any] = msgspec.to_builtins(configuration, enc_hook=_encode, order="sorted")
+    tree = to_full_tree(configuration)
     _omit_empty(tree, "featureGates", "windowsRunAsService")
+    if not configuration.udp_idle_timeout:
+        del tree["udpIdleTimeout"]
     _omit_empty(tree["logging"], "vmodule")
     for options in tree["logging"]["options"].values():
         _omit_empty(options, "splitStream")
+    return tree
+
+
+def to_full_tree(configuration: KubeProxyConfiguration) -> dict[str, Any]:
+    """Return plain values with sorted keys, what a file would leave out included."""
+    tree: dict[str, Any] = msgspec.to_builtins(configuration, enc_hook=_encode, order="sorted")
     qps = tree["clientConnection"]["qps"]
     tree["clientConnection"]["qps"] = int(qps) if qps == int(qps) else qps
     return tree

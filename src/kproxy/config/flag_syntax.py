@@ -7,7 +7,7 @@ as the end of flags, underscores for dashes in names.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kproxy.config.flag_table import Flag
+from kproxy.config.flag_table import REMOVED, Flag
 from kproxy.config.problems import Origin, Problem, suggestion
 from kproxy.config.scalars import shown
 
@@ -56,8 +56,11 @@ class _Cutter:
 
     def long(self, argument: str, remaining: Iterator[str]) -> None:
         written, equals, text = argument[2:].partition("=")
-        flag = self._known.get(written.replace("_", "-"))
-        if flag is None:
+        name = written.replace("_", "-")
+        flag = self._known.get(name)
+        if flag is None and name in REMOVED:
+            self.problems.append(Problem("", REMOVED[name], Origin(f"--{written}")))
+        elif flag is None:
             self._unknown(f"--{written}", suggestion(written, self._known).replace('"', '"--', 1))
         elif equals:
             self.occurrences.append(Occurrence(flag, text))

@@ -1,4 +1,8 @@
-"""The command line of kube-proxy: which flags there are, and which field of the configuration each one sets."""
+"""The command line of kube-proxy: which flags there are, and which field of the configuration each one sets.
+
+Beside those of v1.36 there are the two of userspace mode, under the names that they had until v1.25:
+`--proxy-port-range` and `--udp-timeout`.
+"""
 
 import functools
 from dataclasses import dataclass
@@ -91,7 +95,9 @@ _FIELD_FLAGS = {
     "pod-interface-name-prefix": "detectLocal.interfaceNamePrefix",
     "profiling": "enableProfiling",
     "proxy-mode": "mode",
+    "proxy-port-range": "portRange",
     "show-hidden-metrics-for-version": "showHiddenMetricsForVersion",
+    "udp-timeout": "udpIdleTimeout",
 }
 
 _SYNC_NOTE = " Counts in every mode but ipvs."
@@ -130,6 +136,11 @@ _OTHER_FLAGS = (
     ),
     Flag("master", FlagType.STRING, help="Address of the API server; overrides the one of the kubeconfig."),
     Flag("metrics-bind-address", FlagType.IP_PORT, "metricsBindAddress"),
+    Flag(
+        "takeover",
+        FlagType.BOOL,
+        help="Have the proxy that serves this node end, and take its place; its rules stay throughout.",
+    ),
     Flag("v", FlagType.INT32, "logging.verbosity", shorthand="v", beside_file=True),
     Flag("version", FlagType.VERSION, help="Print the version, and exit."),
     Flag(
@@ -145,6 +156,21 @@ _OTHER_FLAGS = (
         help="Write the configuration in effect to this file as YAML, and exit.",
     ),
 )
+
+
+_KLOG_FLAGS = (
+    *("add-dir-header", "alsologtostderr", "log-backtrace-at", "log-dir", "log-file", "log-file-max-size"),
+    *("logtostderr", "one-output", "skip-headers", "skip-log-headers", "stderrthreshold"),
+)
+
+REMOVED = {
+    "cleanup-ipvs": "is gone from kube-proxy; --cleanup removes everything",
+    "healthz-port": "is gone from kube-proxy; use --healthz-bind-address",
+    "metrics-port": "is gone from kube-proxy; use --metrics-bind-address",
+    "resource-container": "is gone from kube-proxy; whoever starts the proxy chooses its cgroup",
+    **dict.fromkeys(_KLOG_FLAGS, "is gone from Kubernetes; the log goes to standard error"),
+}
+"""Flags of older versions, and what to do instead."""
 
 
 @functools.cache

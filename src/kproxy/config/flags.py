@@ -34,7 +34,8 @@ class CommandLine:
     """An understood command line.
 
     `configuration` is effective and valid (for HELP and VERSION it is that of an empty command line, since nothing
-    else is looked at). `master` overrides the API server's address; `write_config_to` is set for WRITE_CONFIG.
+    else is looked at). `master` overrides the API server's address; `write_config_to` is set for WRITE_CONFIG;
+    `take_over` says to replace a proxy that already runs.
     """
 
     action: Action
@@ -44,6 +45,7 @@ class CommandLine:
     config_file: Path | None = None
     write_config_to: Path | None = None
     master: str = ""
+    take_over: bool = False
 
 
 def parse_command_line(arguments: Sequence[str]) -> CommandLine:
@@ -81,6 +83,7 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
         config_file=config_file,
         write_config_to=_path(given, "write-config-to"),
         master=str(given.get("master", "")),
+        take_over=bool(given.get("takeover")),
     )
 
 
@@ -118,21 +121,22 @@ def _lay_over(document: Document, given: Mapping[str, Any]) -> None:
         flag = flags()[name]
         if flag.path and value is not msgspec.UNSET:
             if flag.type is FlagType.VMODULE:
-                value = [*value, *_get(document.tree, flag.path, [])]
-            _set(document, flag.path, value, _origin(flag))
+                section, _, name = flag.path.rpartition(".")
+                value = [*value, *document.section(section).get(name, [])]
+            document.put(flag.path, value, _origin(flag))
 
 
 def _settle_mode(document: Document, given: Mapping[str, Any]) -> None:
     """Put the flags that are named after iptables where the mode reads them, as kube-proxy does without a file."""
     mode = document.tree.get("mode", "iptables")
     if mode == "nftables":
-        iptables = _get_section(document.tree, "iptables")
+        iptables = document.section("iptables")
         moved = {"syncPeriod", "minSyncPeriod", "masqueradeAll"} & iptables.keys()
         for name in sorted(moved):
-            _set(document, f"nftables.{name}", iptables.pop(name), document.origins.pop(f"iptables.{name}"))
+            document.put(f"nftables.{name}", iptables.pop(name), document.origins.pop(f"iptables.{name}"))
     if mode == "ipvs" and "ipvs-min-sync-period" not in given:
         # Without a file every mode pauses a second; in a file, ipvs alone does not.
-        _get_section(document.tree, "ipvs")["minSyncPeriod"] = "1s"
+        document.section("ipvs")["minSyncPeriod"] = "1s"
 
 
 def _ignored(given: Mapping[str, Any], config_file: Path) -> list[Problem]:
@@ -166,20 +170,3 @@ def _origin(flag: Flag) -> Origin:
 
 def _is_from_flag(document: Document, path: str) -> bool:
     return document.origins[path].line == 0
-
-
-def _set(document: Document, path: str, value: object, origin: Origin) -> None:
-    section, _, name = path.rpartition(".")
-    _get_section(document.tree, section)[name] = value
-    document.origins[path] = origin
-
-
-def _get(tree: dict[str, Any], path: str, missing: Any) -> Any:
-    section, _, name = path.rpartition(".")
-    return _get_section(tree, section).get(name, missing)
-
-
-def _get_section(tree: dict[str, Any], path: str) -> dict[str, Any]:
-    for name in filter(None, path.split(".")):
-        tree = tree.setdefault(name, {})
-    return tree

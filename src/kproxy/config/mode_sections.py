@@ -18,19 +18,21 @@ _SYNC_PERIOD = "How often everything is checked and cleaned up even if nothing c
 
 
 class IPTables(Section, frozen=True):
-    """Settings of the iptables mode; ipvs and userspace modes share the masquerade settings."""
+    """Settings of the iptables mode; userspace mode has them too, and ipvs mode the masquerade settings."""
 
     masquerade_bit: Annotated[
         MarkBit,
-        Meta(description="The bit of the packet mark that asks for source NAT; used by iptables and ipvs modes."),
+        Meta(
+            description="The bit of the packet mark that asks for source NAT; for iptables, ipvs and userspace modes."
+        ),
     ] = 14
     masquerade_all: Annotated[
         bool,
-        Meta(description="Source-NAT all traffic to cluster IPs; used by iptables, ipvs and userspace modes."),
+        Meta(description="Source-NAT all traffic to cluster IPs; for iptables, ipvs and userspace modes."),
     ] = False
     localhost_node_ports: Annotated[
         bool,
-        Meta(description="Serve NodePorts on 127.0.0.1 as well; only iptables mode can, and only for IPv4."),
+        Meta(description="Serve NodePorts on 127.0.0.1 as well; for iptables mode, IPv4 only, and userspace mode."),
     ] = True
     sync_period: Annotated[Duration, Meta(description=_SYNC_PERIOD)] = Duration()
     min_sync_period: Annotated[

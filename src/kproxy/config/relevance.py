@@ -2,79 +2,67 @@
 
 from collections.abc import Collection, Iterator
 
-from kproxy.config.mode_sections import IPVS, IPTables, NFTables
 from kproxy.config.problems import Problem
-from kproxy.config.schema import Kind, fields_of
-from kproxy.config.sections import Section, Winkernel
-from kproxy.config.types import KubeProxyConfiguration, ProxyMode
+from kproxy.config.schema import Kind, leaves, value_at
+from kproxy.config.types import KubeProxyConfiguration
 
-# v1alpha1 has no place of their own for these: what a mode reads from the iptables section.
-_SHARED: dict[ProxyMode, frozenset[str]] = {
-    "iptables": frozenset(),
-    "ipvs": frozenset({"iptables.masqueradeBit", "iptables.masqueradeAll"}),
-    "nftables": frozenset(),
-    "userspace": frozenset({"iptables.masqueradeAll", "iptables.syncPeriod", "iptables.minSyncPeriod"}),
+# v1alpha1 has no place of their own for these: the fields of iptables mode that ipvs mode has too. Userspace mode has
+# them all.
+_SHARED_WITH_IPVS = frozenset({"iptables.masqueradeBit", "iptables.masqueradeAll"})
+_LOCAL_MODES = {
+    "clusterCIDR": "ClusterCIDR",
+    "detectLocal.bridgeInterface": "BridgeInterface",
+    "detectLocal.interfaceNamePrefix": "InterfaceNamePrefix",
 }
-# Only iptables mode serves NodePorts on 127.0.0.1: in the others, what switching it off asks for is already so.
+# Where it has no effect, NodePorts are never served on 127.0.0.1: what switching it off asks for is already so.
 _ALREADY_SO = "iptables.localhostNodePorts"
 # Values that other files spell out although they are what a missing field means.
 _COMMON_DEFAULTS = {"syncPeriod": {"30s"}, "minSyncPeriod": {"1s"}, "scheduler": {"rr"}}
+_CONTENT_TYPES = ("clientConnection.contentType", "clientConnection.acceptContentTypes")
+
+
+def without_effect(path: str, configuration: KubeProxyConfiguration) -> str | None:
+    """Why a field changes nothing in this configuration, whatever its value; None where it does."""
+    mode = configuration.mode
+    match path.partition(".")[0]:
+        case "iptables" if mode in {"iptables", "userspace"} or (mode == "ipvs" and path in _SHARED_WITH_IPVS):
+            return None
+        case "iptables" | "ipvs" | "nftables" as section if section != mode:
+            return f"has no effect in {mode} mode"
+        case "winkernel":
+            return "configures the Windows proxy and has no effect on Linux"
+        case "windowsRunAsService":
+            return "has no effect on Linux"
+        case "portRange" | "udpIdleTimeout" if mode != "userspace":
+            what = "takes ports" if path == "portRange" else "keeps UDP flows itself"
+            return f"has no effect in {mode} mode; only userspace mode {what}"
+        case "clusterCIDR" | "detectLocal" if (needed := _LOCAL_MODES[path]) != configuration.detect_local_mode:
+            return f"has no effect with detectLocalMode {configuration.detect_local_mode}; it is for {needed}"
+        case "showHiddenMetricsForVersion":
+            return "has no effect: no metric of this proxy is hidden"
+        case "logging" if path.startswith("logging.options.") and configuration.logging.format not in path.split("."):
+            return f"has no effect with the log format {configuration.logging.format}"
+    if path in _CONTENT_TYPES:
+        return "has no effect: this proxy always speaks JSON with the API server"
+    return None
 
 
 def review(configuration: KubeProxyConfiguration, written: Collection[str] = ()) -> Iterator[Problem]:
-    """Yield a warning for each setting that differs from its default and has no effect."""
-    yield from _other_modes(configuration)
-    yield from _local_detection(configuration, written)
-    for path in _changed(Winkernel(), configuration.winkernel, "winkernel"):
-        yield Problem(path, "configures the Windows proxy and has no effect on Linux")
-    if configuration.windows_run_as_service:
-        yield Problem("windowsRunAsService", "has no effect on Linux")
-    if configuration.port_range and configuration.mode != "userspace":
-        yield Problem("portRange", f"has no effect in {configuration.mode} mode; only userspace mode takes ports")
-    yield from _content_types(configuration)
-    if configuration.show_hidden_metrics_for_version:
-        yield Problem("showHiddenMetricsForVersion", "has no effect: no metric of this proxy is hidden")
+    """Yield a warning for each setting that differs from its default and has no effect.
 
-
-def _other_modes(configuration: KubeProxyConfiguration) -> Iterator[Problem]:
-    mode = configuration.mode
-    for name, default, section in (
-        ("iptables", IPTables(), configuration.iptables),
-        ("ipvs", IPVS(), configuration.ipvs),
-        ("nftables", NFTables(), configuration.nftables),
-    ):
-        for path in _changed(default, section, name):
-            if name != mode and path != _ALREADY_SO and path not in _SHARED[mode]:
-                yield Problem(path, f"has no effect in {mode} mode")
-
-
-def _local_detection(configuration: KubeProxyConfiguration, written: Collection[str]) -> Iterator[Problem]:
-    mode, detect = configuration.detect_local_mode, configuration.detect_local
-    for path, value, needed in (
-        ("clusterCIDR", configuration.cluster_cidr, "ClusterCIDR"),
-        ("detectLocal.bridgeInterface", detect.bridge_interface, "BridgeInterface"),
-        ("detectLocal.interfaceNamePrefix", detect.interface_name_prefix, "InterfaceNamePrefix"),
-    ):
-        if value and mode != needed:
-            yield Problem(path, f"has no effect with detectLocalMode {mode}; it is for {needed}")
-    if mode == "ClusterCIDR" and not configuration.cluster_cidr and "detectLocalMode" in written:
+    Args:
+        configuration: an effective one.
+        written: the paths of the fields that somebody wrote, for warnings that concern only those.
+    """
+    for path, field in leaves():
+        value = value_at(configuration, path)
+        empty = field.kind is Kind.STRINGS and not value
+        usual = path == _ALREADY_SO or str(value) in _COMMON_DEFAULTS.get(field.name, ())
+        known = path in _CONTENT_TYPES and (not value or "json" in str(value) or "protobuf" in str(value))
+        if value == field.default or empty or usual or known:
+            continue
+        if reason := without_effect(path, configuration):
+            yield Problem(path, reason)
+    by_cidr = configuration.detect_local_mode == "ClusterCIDR"
+    if by_cidr and not configuration.cluster_cidr and "detectLocalMode" in written:
         yield Problem("detectLocalMode", "ClusterCIDR without clusterCIDR: no traffic counts as from local pods")
-
-
-def _content_types(configuration: KubeProxyConfiguration) -> Iterator[Problem]:
-    connection = configuration.client_connection
-    for path, text in (
-        ("clientConnection.contentType", connection.content_type),
-        ("clientConnection.acceptContentTypes", connection.accept_content_types),
-    ):
-        if text and not any(known in text for known in ("json", "protobuf")):
-            yield Problem(path, "has no effect: this proxy always speaks JSON with the API server")
-
-
-def _changed(default: Section, section: Section, prefix: str) -> Iterator[str]:
-    """Yield the paths of the values that are neither the default nor another way to write it."""
-    for attribute, (name, field) in zip(section.__struct_fields__, fields_of(type(section)).items(), strict=True):
-        before, after = getattr(default, attribute), getattr(section, attribute)
-        empty = field.kind is Kind.STRINGS and not after
-        if before != after and not empty and str(after) not in _COMMON_DEFAULTS.get(name, ()):
-            yield f"{prefix}.{name}"

@@ -76,6 +76,39 @@ def leaf(path: str) -> Field:
     return dict(leaves())[path]
 
 
+def value_at(configuration: KubeProxyConfiguration, path: str) -> object:
+    """Return the value of the field at a path.
+
+    Raises:
+        KeyError: there is none.
+    """
+    value: object = configuration
+    for attribute in attributes_of(path):
+        value = getattr(value, attribute)
+    return value
+
+
+def attributes_of(path: str) -> tuple[str, ...]:
+    """Return the names in Python that lead to the field at a path.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return _attributes()[path]
+
+
+@functools.cache
+def _attributes() -> dict[str, tuple[str, ...]]:
+    def walk(section: type[Section], prefix: str, trail: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for attribute, field in zip(section.__struct_fields__, fields_of(section).values(), strict=True):
+            if field.kind is Kind.SECTION:
+                yield from walk(field.type, f"{prefix}{field.name}.", (*trail, attribute))
+            else:
+                yield prefix + field.name, (*trail, attribute)
+
+    return dict(walk(KubeProxyConfiguration, "", ()))
+
+
 def _field(info: msgspec.structs.FieldInfo) -> Field:
     bare, *metas = typing.get_args(info.type)
     kind, bare = _classify(bare)

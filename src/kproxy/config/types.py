@@ -1,4 +1,8 @@
-"""`KubeProxyConfiguration` (`kubeproxy.config.k8s.io/v1alpha1`): every field that kube-proxy v1.36 reads and writes."""
+"""`KubeProxyConfiguration` (`kubeproxy.config.k8s.io/v1alpha1`): every field that kube-proxy v1.36 reads and writes.
+
+Two more belong to userspace mode, which left kube-proxy with v1.26, under the names that they had there: `portRange`,
+which v1.36 still carries along, and `udpIdleTimeout`.
+"""
 
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -100,7 +104,11 @@ class KubeProxyConfiguration(Section, frozen=True):
         default_factory=ClientConnection
     )
     config_sync_period: Annotated[
-        Duration, Meta(description="How often objects are taken from the API afresh. 0 means 15m.")
+        Duration,
+        Meta(
+            description="How long a watch of the API is followed at most before it is begun anew, from where it "
+            "stood; unchanged objects are not fetched again. 0 means 15m."
+        ),
     ] = Duration.of(minutes=15)
     conntrack: Annotated[Conntrack, Meta(description="Kernel connection tracking.")] = field(default_factory=Conntrack)
     oom_score_adj: Annotated[
@@ -111,6 +119,9 @@ class KubeProxyConfiguration(Section, frozen=True):
         str,
         Meta(description="Ports that userspace mode may take: first-last, first+count or one. Empty means any."),
     ] = ""
+    udp_idle_timeout: Annotated[
+        Duration, Meta(description="How long userspace mode keeps an idle UDP flow. 0 means 10s.")
+    ] = Duration()
     logging: Annotated[Logging, Meta(description="How much is logged, and in which form.")] = field(
         default_factory=Logging
     )

@@ -168,6 +168,10 @@ def _ipvs(configuration: KubeProxyConfiguration) -> Iterator[Problem]:
 
 def _userspace(configuration: KubeProxyConfiguration) -> Iterator[Problem]:
     yield from _parsed("portRange", configuration.port_range, parse_port_range)
+    if configuration.mode == "userspace":
+        yield from _positive("udpIdleTimeout", configuration.udp_idle_timeout)
+    elif configuration.udp_idle_timeout < Duration():
+        yield Problem("udpIdleTimeout", f"must not be negative, got {configuration.udp_idle_timeout}")
 
 
 def _metrics(configuration: KubeProxyConfiguration) -> Iterator[Problem]:

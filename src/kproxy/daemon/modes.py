@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from kproxy.backends.interface import Backend, BackendError
+from kproxy.backends.interface import Backend
 from kproxy.config import KubeProxyConfiguration
+from kproxy.config.addresses import parse_port_range
 from kproxy.config.defaults import DEFAULT_IPVS_SCHEDULER, NODE_PORTS_PRIMARY, mode_settings
 from kproxy.kernel.interface_addresses import ip_families
 from kproxy.services.addresses import Family, Network, parse_network
@@ -24,10 +25,8 @@ def make_backend(configuration: KubeProxyConfiguration) -> Backend:
             return _iptables(configuration)
         case "ipvs":
             return _ipvs(configuration)
-        case _:
-            raise BackendError(
-                f"mode {configuration.mode} is not available in this version: set mode: nftables, iptables or ipvs"
-            )
+        case "userspace":
+            return _userspace(configuration)
 
 
 def _nftables(configuration: KubeProxyConfiguration) -> Backend:
@@ -51,6 +50,7 @@ def _iptables(configuration: KubeProxyConfiguration) -> Backend:
         drop_invalid=not configuration.conntrack.tcp_be_liberal,
         node_port_networks=tuple(network for text in listed if (network := parse_network(text)) is not None),
         primary_node_ports=NODE_PORTS_PRIMARY in listed,
+        audit_seconds=settings.sync_period.seconds,
     )
     return IptablesBackend(ip_families(), options)
 
@@ -64,7 +64,7 @@ def _ipvs(configuration: KubeProxyConfiguration) -> Backend:
     timeouts = (ipvs.tcp_timeout, ipvs.tcp_fin_timeout, ipvs.udp_timeout)
     options = IpvsOptions(
         scheduler=ipvs.scheduler or DEFAULT_IPVS_SCHEDULER,
-        excluded=_excluded(configuration),
+        excluded=excluded_networks(configuration),
         strict_arp=ipvs.strict_arp,
         timeouts=Timeouts(*(int(timeout.seconds) for timeout in timeouts)),
         masquerade_all=settings.masquerade_all,
@@ -74,12 +74,37 @@ def _ipvs(configuration: KubeProxyConfiguration) -> Backend:
     return IpvsBackend(ip_families(), options)
 
 
-def _excluded(configuration: KubeProxyConfiguration) -> tuple[Network, ...]:
+def _userspace(configuration: KubeProxyConfiguration) -> Backend:
+    from kproxy.backends.userspace.backend import UserspaceBackend
+    from kproxy.backends.userspace.options import Limits, PortRange, UserspaceOptions
+
+    settings, allowed = mode_settings(configuration), parse_port_range(configuration.port_range)
+    options = UserspaceOptions(
+        port_range=PortRange(allowed.first, allowed.last),
+        # As in iptables mode, NodePorts answer on 127.0.0.1 where no addresses are given for them.
+        localhost_node_ports=configuration.iptables.localhost_node_ports and not configuration.node_port_addresses,
+        masquerade_all=settings.masquerade_all,
+        masquerade_mark=1 << settings.masquerade_bit,
+        limits=Limits(udp_idle_seconds=configuration.udp_idle_timeout.seconds),
+    )
+    return UserspaceBackend(ip_families(), options)
+
+
+def excluded_networks(configuration: KubeProxyConfiguration) -> tuple[Network, ...]:
+    """Where virtual servers are not ours (`ipvs.excludeCIDRs`)."""
     listed = configuration.ipvs.exclude_cidrs or ()
     return tuple(network for text in listed if (network := parse_network(text)) is not None)
 
 
-def clean_up(configuration: KubeProxyConfiguration) -> list[str]:
+def table_name(family: Family) -> str:
+    """Of nftables mode's table, in words."""
+    from kproxy.backends.nftables.ruleset import TABLE
+    from kproxy.backends.nftables.statements import IP
+
+    return f"table {IP[family]} {TABLE}"
+
+
+async def clean_up(configuration: KubeProxyConfiguration) -> list[str]:
     """Remove what any mode has programmed; returns what was removed, in words.
 
     Args:
@@ -91,11 +116,9 @@ def clean_up(configuration: KubeProxyConfiguration) -> list[str]:
     from kproxy.backends.iptables import cleanup as iptables
     from kproxy.backends.ipvs import cleanup as ipvs
     from kproxy.backends.nftables import backend as nftables
-    from kproxy.backends.nftables.ruleset import TABLE
-    from kproxy.backends.nftables.statements import IP
 
-    tables = [f"table {IP[family]} {TABLE}" for family in nftables.cleanup()]
-    return [*tables, *iptables.cleanup(), *ipvs.cleanup(_excluded(configuration))]
+    tables = [table_name(family) for family in nftables.cleanup()]
+    return [*tables, *await iptables.cleanup(), *await ipvs.cleanup(excluded_networks(configuration))]
 
 
 def local_traffic(configuration: KubeProxyConfiguration, node: Node | None) -> Mapping[Family, LocalTraffic] | None:

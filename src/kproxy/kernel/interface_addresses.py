@@ -1,12 +1,20 @@
-"""The IP families and addresses of this network namespace's interfaces, and their changes (linux/rtnetlink.h)."""
+"""The IP families and addresses of this network namespace's interfaces, and their changes (linux/rtnetlink.h).
+
+An interface that holds the addresses of virtual servers is left out: they are the node's only in name.
+"""
 
 import errno
+import socket
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from kproxy.kernel.netlink import NetlinkSocket, attributes
+from kproxy.kernel.netlink import NetlinkSocket, attributes, messages
 from kproxy.services.addresses import Address, Family
+
+VIRTUAL_SERVERS_INTERFACE = "kube-ipvs0"
+"""Where IPVS mode puts the addresses of Services, this proxy's or another's."""
 
 _NETLINK_ROUTE = 0
 _RTM_GETADDR = 22
@@ -28,7 +36,7 @@ class InterfaceAddress(NamedTuple):
 
 
 def list_addresses() -> list[InterfaceAddress]:
-    """Every address of every interface, loopback included.
+    """Every address of every interface, loopback included, that of virtual servers left out.
 
     Raises:
         OSError: the kernel has no routing netlink
@@ -45,8 +53,11 @@ def list_addresses() -> list[InterfaceAddress]:
 
 def _dump(netlink: NetlinkSocket) -> list[InterfaceAddress]:
     found = []
+    left_out = _index(VIRTUAL_SERVERS_INTERFACE)
     for message in netlink.dump(_RTM_GETADDR, _IFADDRMSG.pack(0, 0, 0, 0, 0)):
-        _, _, _, scope, _ = _IFADDRMSG.unpack_from(message.body)
+        _, _, _, scope, index = _IFADDRMSG.unpack_from(message.body)
+        if index == left_out:
+            continue
         attrs = attributes(message.body, _IFADDRMSG.size)
         # On point-to-point links IFA_ADDRESS is the peer's address and IFA_LOCAL ours.
         address = attrs.get(_IFA_LOCAL) or attrs.get(_IFA_ADDRESS)
@@ -55,27 +66,54 @@ def _dump(netlink: NetlinkSocket) -> list[InterfaceAddress]:
     return found
 
 
+def _index(interface: str) -> int:
+    """0, which no interface has, when there is none of that name."""
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        return 0
+
+
 class AddressMonitor:
-    """Tells that addresses may have appeared or vanished."""
+    """Tells that addresses may have appeared or vanished, other than those that `list_addresses` leaves out."""
 
     def __init__(self) -> None:
         self._netlink = NetlinkSocket(_NETLINK_ROUTE, receive_buffer=1 << 18)
         self._netlink.join(_RTNLGRP_IPV4_IFADDR)
         self._netlink.join(_RTNLGRP_IPV6_IFADDR)
+        self._left_out = _index(VIRTUAL_SERVERS_INTERFACE)
 
     def fileno(self) -> int:
         """Readable when something happened."""
         return self._netlink.fileno()
 
-    def drain(self) -> None:
-        """Forget what is queued; the caller lists the addresses anew."""
+    def drain(self) -> bool:
+        """Forget what is queued; returns whether it concerns the caller, who then lists the addresses anew."""
+        changed = False
         while True:
             try:
-                if self._netlink.receive(wait=False) is None:
-                    return
+                datagram = self._netlink.receive(wait=False)
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
+                changed = True
+                continue
+            if datagram is None:
+                return changed
+            changed = changed or any(self._concerns(index) for index in _interfaces(datagram))
+
+    def _concerns(self, index: int) -> bool:
+        if index != self._left_out:
+            # It may be made at any time, and anew.
+            self._left_out = _index(VIRTUAL_SERVERS_INTERFACE) or self._left_out
+        return index != self._left_out
 
     def close(self) -> None:
         self._netlink.close()
+
+
+def _interfaces(datagram: bytes) -> Iterator[int]:
+    """Those whose addresses a notification is about."""
+    for message in messages(datagram):
+        if len(message.body) >= _IFADDRMSG.size:
+            yield _IFADDRMSG.unpack_from(message.body)[4]

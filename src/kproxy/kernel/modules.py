@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from kproxy.kernel.processes import ProcessError, run
+from kproxy.kernel.processes import ProcessError, run_blocking
 
 _TREE = Path("/lib/modules")
 _TIMEOUT = 30.0
@@ -14,7 +14,7 @@ def load_module(name: str) -> str | None:
     if Path("/sys/module", name).is_dir():
         return None
     try:
-        run(["modprobe", name], timeout=_TIMEOUT)
+        run_blocking(["modprobe", name], time_limit=_TIMEOUT)
     except ProcessError as error:
         return _reason(name, str(error))
     return None

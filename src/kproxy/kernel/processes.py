@@ -1,9 +1,11 @@
 """Running a program of the system: argument lists only, a time limit, and errors that repeat what it said."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _ENVIRONMENT = {"LC_ALL": "C"}
 _MAX_WORDS = 500
@@ -28,20 +30,22 @@ class ProcessError(OSError):
         super().__init__(f"{self.program}: {reason}" + (f": {words[:_MAX_WORDS]}" if words else ""))
 
 
-def run(
+async def run(
     arguments: Sequence[str],
     standard_input: bytes = b"",
     *,
-    timeout: float,
+    time_limit: float,
     on_start: Callable[[int], None] = lambda process_id: None,
 ) -> bytes:
-    """Run a program to its end.
+    """Run a program to its end, in the network namespace of the calling thread, while others have the event loop.
+
+    Input and output are files in memory (memfd_create(2)): megabytes of them do not pass through the event loop.
 
     Args:
         arguments: the program, found on PATH, and its arguments
         standard_input: what it reads
-        timeout: seconds after which it is killed
-        on_start: called with its process id before it reads anything
+        time_limit: seconds after which it is killed, as it is when the caller is cancelled
+        on_start: called with its process id
 
     Returns:
         What it wrote to standard output.
@@ -49,28 +53,97 @@ def run(
     Raises:
         ProcessError: it is not there, it took too long, or its exit status is not 0
     """
-    pipe = subprocess.PIPE
-    environment = {**os.environ, **_ENVIRONMENT}
-    try:
-        process = subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
-    except OSError as error:
-        raise ProcessError(arguments, f"cannot be run: {error.strerror}") from error
-    with process:
+    with _memory_file("in", standard_input) as read, _memory_file("out") as output, _memory_file("err") as said:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *arguments, stdin=read, stdout=output, stderr=said, env=_environment()
+            )
+        except OSError as error:
+            raise _not_run(arguments, error) from error
         on_start(process.pid)
         try:
-            output, said = process.communicate(standard_input, timeout)
-        except subprocess.TimeoutExpired as error:
-            process.kill()
-            _, said = process.communicate()
-            raise ProcessError(arguments, f"killed after {timeout:g} s", stderr=_text(said)) from error
-        except BaseException:
-            process.kill()
-            raise
-    status = process.returncode
-    if status == 0:
-        return output
-    reason = f"ended by {_signal_name(-status)}" if status < 0 else f"exit status {status}"
-    raise ProcessError(arguments, reason, status=status, stderr=_text(said))
+            async with asyncio.timeout(time_limit):
+                status = await process.wait()
+        except TimeoutError as error:
+            raise _too_slow(arguments, time_limit, _contents(said)) from error
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        _check(arguments, status, _contents(said))
+        return _contents(output)
+
+
+def run_blocking(arguments: Sequence[str], *, time_limit: float) -> bytes:
+    """Run a program that reads nothing, while nobody else has anything to do: when the proxy starts.
+
+    Args:
+        arguments: the program, found on PATH, and its arguments
+        time_limit: seconds after which it is killed
+
+    Returns:
+        What it wrote to standard output.
+
+    Raises:
+        ProcessError: as `run`
+    """
+    try:
+        done = subprocess.run(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=time_limit,
+            env=_environment(),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _too_slow(arguments, time_limit, error.stderr or b"") from error
+    except OSError as error:
+        raise _not_run(arguments, error) from error
+    _check(arguments, done.returncode, done.stderr)
+    return done.stdout
+
+
+def _environment() -> Mapping[str, str]:
+    return {**os.environ, **_ENVIRONMENT}
+
+
+@contextlib.contextmanager
+def _memory_file(name: str, contents: bytes = b"") -> Iterator[int]:
+    descriptor = os.memfd_create(name)
+    try:
+        rest = memoryview(contents)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _contents(descriptor: int) -> bytes:
+    size = os.fstat(descriptor).st_size
+    parts: list[bytes] = []
+    position = 0
+    while position < size:
+        parts.append(os.pread(descriptor, size - position, position))
+        position += len(parts[-1])
+    return b"".join(parts)
+
+
+def _not_run(arguments: Sequence[str], error: OSError) -> ProcessError:
+    return ProcessError(arguments, f"cannot be run: {error.strerror}")
+
+
+def _too_slow(arguments: Sequence[str], time_limit: float, said: bytes) -> ProcessError:
+    return ProcessError(arguments, f"killed after {time_limit:g} s", stderr=_text(said))
+
+
+def _check(arguments: Sequence[str], status: int, said: bytes) -> None:
+    if status != 0:
+        reason = f"ended by {_signal_name(-status)}" if status < 0 else f"exit status {status}"
+        raise ProcessError(arguments, reason, status=status, stderr=_text(said))
 
 
 def _text(output: bytes) -> str:

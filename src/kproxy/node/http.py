@@ -1,22 +1,21 @@
-"""The HTTP servers: health for load balancers and probes, metrics for the cluster's monitoring."""
+"""The HTTP applications: health for load balancers and probes, metrics for the cluster's monitoring.
+
+Answers are those of kube-proxy to the byte, but for times and the values of metrics.
+"""
 
 import json
-import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from kproxy.config import KubeProxyConfiguration
+from kproxy.config.dump import to_configz
 from kproxy.node.health import ProxyHealth
 from kproxy.node.metrics import Metrics
 
-log = logging.getLogger(__name__)
-
-
-class BindAddress(NamedTuple):
-    host: str
-    port: int
+_JSON = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
+_TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
 def health_app(health: ProxyHealth, metrics: Metrics) -> web.Application:
@@ -27,69 +26,69 @@ def health_app(health: ProxyHealth, metrics: Metrics) -> web.Application:
             healthy, body = health.report(eligibility=eligibility)
             status = 200 if healthy else 503
             count(str(status))
-            return web.Response(
-                status=status,
-                body=json.dumps(body).encode(),
-                headers={"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"},
-            )
+            return web.Response(status=status, body=_compact(body), headers=_JSON)
 
         return answer
 
-    app = web.Application()
-    app.router.add_get("/healthz", _async(handler(lambda c: metrics.healthz.labels(c).inc(), eligibility=True)))
-    app.router.add_get("/livez", _async(handler(lambda c: metrics.livez.labels(c).inc(), eligibility=False)))
+    app = _application()
+    _route(app, "/healthz", handler(lambda code: metrics.healthz.labels(code).inc(), eligibility=True))
+    _route(app, "/livez", handler(lambda code: metrics.livez.labels(code).inc(), eligibility=False))
+    _route(app, "/{anything:.*}", _not_found)
     return app
 
 
-def metrics_app(metrics: Metrics, mode: str, configuration: Callable[[], bytes]) -> web.Application:
+def metrics_app(
+    metrics: Metrics,
+    configuration: Callable[[], KubeProxyConfiguration],
+    install: Callable[[web.Application], None] = lambda app: None,
+) -> web.Application:
     """`/metrics`, `/proxyMode`, `/configz` and `/healthz`.
 
     Args:
         metrics: to show
-        mode: the proxy mode's name
-        configuration: gives the effective configuration as JSON
+        configuration: gives the one in effect
+        install: adds further paths
     """
 
     def show_metrics(_: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def show_configuration(_: web.Request) -> web.Response:
-        body = b'{"kubeproxy.config.k8s.io":' + configuration() + b"}"
-        return web.Response(body=body, content_type="application/json")
+        return web.Response(body=to_configz(configuration()), headers=_JSON)
 
-    app = web.Application()
-    app.router.add_get("/metrics", _async(show_metrics))
-    app.router.add_get("/proxyMode", _async(lambda _: web.Response(text=mode)))
-    app.router.add_get("/configz", _async(show_configuration))
-    app.router.add_get("/healthz", _async(lambda _: web.Response(text="ok")))
+    app = _application()
+    _route(app, "/metrics", show_metrics)
+    _route(app, "/proxyMode", lambda _: web.Response(body=configuration().mode.encode(), headers=_TEXT))
+    _route(app, "/configz", show_configuration)
+    _route(app, "/healthz", lambda _: web.Response(body=b"ok", headers=_TEXT))
+    install(app)
+    _route(app, "/{anything:.*}", _not_found)
     return app
 
 
-def _async(answer: Callable[[web.Request], web.Response]) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _application() -> web.Application:
+    app = web.Application()
+    app.on_response_prepare.append(_without_server)
+    return app
+
+
+async def _without_server(_: web.Request, response: web.StreamResponse) -> None:
+    """Which software answers, in which version, is not for everybody who can reach the port."""
+    response.headers.popall("Server", None)
+
+
+def _route(app: web.Application, path: str, answer: Callable[[web.Request], web.Response]) -> None:
+    """Answer any method, as Go's servers do."""
+
     async def handle(request: web.Request) -> web.Response:
         return answer(request)
 
-    return handle
+    app.router.add_route("*", path, handle)
 
 
-class HttpServers:
-    """Applications on their addresses."""
+def _not_found(_: web.Request) -> web.Response:
+    return web.Response(status=404, body=b"404 page not found\n", headers=_TEXT)
 
-    def __init__(self) -> None:
-        self._runners: list[web.AppRunner] = []
 
-    async def serve(self, app: web.Application, addresses: Sequence[BindAddress]) -> None:
-        """Serve an application.
-
-        Raises:
-            OSError: an address cannot be bound
-        """
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        self._runners.append(runner)
-        for host, port in addresses:
-            await web.TCPSite(runner, host, port).start()
-
-    async def close(self) -> None:
-        for runner in self._runners:
-            await runner.cleanup()
+def _compact(body: dict[str, object]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()

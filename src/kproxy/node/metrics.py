@@ -1,13 +1,14 @@
 """The metrics that dashboards and alerts know from kube-proxy, under the same names."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from kproxy.node.pipeline_metrics import PipelineMetrics
 from kproxy.services.addresses import Family
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+        self.pipeline = PipelineMetrics(registry)
         prefix = "kubeproxy"
         family = ["ip_family"]
 
@@ -70,8 +72,18 @@ class Metrics:
         self.service_changes_pending = gauge(
             "sync_proxy_rules_service_changes_pending", "Changes of Services that are not in the rules yet", []
         )
+        self.no_local_endpoints = gauge(
+            "sync_proxy_rules_no_local_endpoints_total",
+            "Service ports with a Local traffic policy and no endpoint on this node",
+            ["traffic_policy", "ip_family"],
+        )
         self.nftables_sync_failures = counter(
             "sync_proxy_rules_nftables_sync_failures_total", "Syncs that nf_tables refused", family
+        )
+        self.nftables_cleanup_failures = counter(
+            "sync_proxy_rules_nftables_cleanup_failures_total",
+            "Failed removals of what nftables no longer need",
+            family,
         )
         self.iptables_restore_failures = counter(
             "sync_proxy_rules_iptables_restore_failures_total", "Failed iptables restores", family
@@ -96,6 +108,24 @@ class Metrics:
         self.api_requests = counter(
             "requests_total", "Requests to the API server", ["code", "method", "host"], namespace="rest_client"
         )
+
+    def expect(self, families: Iterable[Family]) -> None:
+        """Show zeros for these families from the start, as a rate needs a first value."""
+        for vector in (
+            self.sync_duration,
+            self.full_sync_duration,
+            self.partial_sync_duration,
+            self.programming_duration,
+            self.conntrack_duration,
+            self.conntrack_deleted,
+            self.nftables_sync_failures,
+            self.nftables_cleanup_failures,
+            self.iptables_restore_failures,
+            self.iptables_partial_restore_failures,
+            self.pipeline.repairs,
+        ):
+            for family in families:
+                vector.labels(family.value)
 
     def show_packets(self, read: Callable[[], Mapping[str, int]]) -> None:
         """Show the kernel's own counters of packets, read at each scrape."""

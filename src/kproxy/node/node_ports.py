@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from kproxy.kernel.interface_addresses import InterfaceAddress
-from kproxy.services.addresses import Address, Network, parse_address, parse_network
+from kproxy.services.addresses import Address, Family, Network, parse_address, parse_network
 from kproxy.services.objects import Node
 
 PRIMARY = "primary"
@@ -29,7 +29,10 @@ def primary_addresses(node: Node | None, bind_address: Address | None = None) ->
 
 
 class NodePortAddresses:
-    """The configured choice, to be applied to what addresses there are."""
+    """The configured choice, to be applied to what addresses there are.
+
+    Each family is chosen for by itself: one of which no network is listed is chosen whole.
+    """
 
     def __init__(self, configured: Sequence[str] | None) -> None:
         """Read the configuration.
@@ -39,12 +42,15 @@ class NodePortAddresses:
         """
         self.primary = bool(configured) and PRIMARY in (configured or ())
         networks = (parse_network(text) for text in configured or () if text != PRIMARY)
-        self._networks: list[Network] = [network for network in networks if network is not None]
+        self._networks: dict[Family, list[Network]] = {family: [] for family in Family}
+        for network in networks:
+            if network is not None:
+                self._networks[Family.of(network.address)].append(network)
 
     @property
     def everywhere(self) -> bool:
-        """Whether every address is chosen, present or to come."""
-        return not self.primary and not self._networks
+        """Whether every address of both families is chosen, present or to come."""
+        return all(map(self._chosen_whole, Family))
 
     @property
     def follows_interfaces(self) -> bool:
@@ -59,9 +65,21 @@ class NodePortAddresses:
         """
         if self.primary:
             return set(primary)
-        if self._networks:
-            return {a for a, _ in interfaces if not _is_loopback(a) and any(a in n for n in self._networks)}
-        return {a for a, link_scope in interfaces if not link_scope and not _is_loopback(a)}
+        whole = {family for family in Family if self._chosen_whole(family)}
+        return {
+            address
+            for address, link_scope in interfaces
+            if not _is_loopback(address)
+            and (
+                not link_scope
+                if (family := Family.of(address)) in whole
+                else any(address in network for network in self._networks[family])
+            )
+        }
+
+    def _chosen_whole(self, family: Family) -> bool:
+        networks = self._networks[family]
+        return not self.primary and (not networks or any(not network.prefix_length for network in networks))
 
 
 def _is_loopback(address: Address) -> bool:

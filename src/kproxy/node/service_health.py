@@ -1,21 +1,18 @@
 """Health check node ports: they tell load balancers on which nodes a Service has endpoints (`healthCheckNodePort`)."""
 
 import asyncio
-import errno
 import functools
 import json
-import socket
 from collections.abc import Callable, Collection, Iterable
 from http import HTTPStatus
 
+from kproxy.node.listening import ANY, listening_socket
 from kproxy.node.probe_http import ProbeConnection, ProbeConnections, Response
 from kproxy.services.addresses import Address, Family, format_address
 from kproxy.services.model import ServiceName
 from kproxy.services.slices import PackedSlice
 
 _FIRST_RETRY, _LONGEST_RETRY = 0.1, 30.0
-_ANY = bytes(16)
-"""Every address, of both families."""
 
 
 def count_local_ready(slices: Iterable[PackedSlice]) -> int:
@@ -52,7 +49,7 @@ class ServiceHealth:
         self._local_endpoints: dict[ServiceName, int] = {}
         self._claims: dict[int, dict[ServiceName, None]] = {}
         """Who wants a port, in the order of their coming; the first one has it."""
-        self._addresses: frozenset[Address] = frozenset((_ANY,))
+        self._addresses: frozenset[Address] = frozenset((ANY,))
         self._listeners: dict[int, dict[Address, asyncio.Server]] = {}
         self._dirty: set[int] = set()
         """Ports whose listeners may not be as they should."""
@@ -83,7 +80,7 @@ class ServiceHealth:
 
     def set_addresses(self, addresses: Collection[Address] | None) -> None:
         """Set where the ports answer: where NodePorts do; None: everywhere."""
-        new = frozenset((_ANY,)) if addresses is None else frozenset(addresses)
+        new = frozenset((ANY,)) if addresses is None else frozenset(addresses)
         if new != self._addresses:
             self._addresses = new
             self._touch(self._claims)
@@ -177,7 +174,7 @@ class ServiceHealth:
             self._on_failure(next(iter(self._claims[port])), port, "; ".join(failures))
 
     async def _open(self, address: Address, port: int) -> asyncio.Server:
-        listening = _listening_socket(address, port)
+        listening = listening_socket(address, port)
         try:
             respond = functools.partial(self._respond, port)
             connection = functools.partial(ProbeConnection, self._connections, respond)
@@ -185,33 +182,3 @@ class ServiceHealth:
         except BaseException:
             listening.close()
             raise
-
-
-def _listening_socket(address: Address, port: int) -> socket.socket:
-    """Listen for both families where the kernel has IPv6, when the address is any.
-
-    Raises:
-        OSError: the port is taken, or the address is not this node's
-    """
-    if address != _ANY:
-        return _bound(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address, port, only_ipv6=True)
-    try:
-        return _bound(socket.AF_INET6, _ANY, port, only_ipv6=False)
-    except OSError as error:
-        if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-            raise
-    return _bound(socket.AF_INET, bytes(4), port, only_ipv6=True)
-
-
-def _bound(family: socket.AddressFamily, address: Address, port: int, *, only_ipv6: bool) -> socket.socket:
-    listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_ipv6)
-        listening.bind((socket.inet_ntop(family, address), port))
-        listening.listen()
-    except OSError:
-        listening.close()
-        raise
-    return listening

@@ -64,6 +64,8 @@ class ServicePort(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     load_balancer_ips: tuple[Address, ...] = ()
     """Ingress addresses in `VIP` mode; those in `Proxy` mode reach the node as NodePort traffic (KEP-1860)."""
     node_port: int = 0
+    health_check_node_port: int = 0
+    """Where load balancers ask the node for local endpoints, the same for all of a Service's ports; 0: nowhere."""
     internal_policy: Policy = Policy.CLUSTER
     external_policy: Policy = Policy.CLUSTER
     affinity_seconds: int = 0

@@ -17,7 +17,7 @@ def resolve(
     addresses = service.addresses(family)
     if addresses is None:
         return ()
-    return tuple(_resolve_port(service, addresses, port, slices, family, placement) for port in service.ports)
+    return tuple([_resolve_port(service, addresses, port, slices, family, placement) for port in service.ports])
 
 
 def _resolve_port(
@@ -52,15 +52,22 @@ def _resolve_port(
         external_ips=addresses.external_ips,
         load_balancer_ips=addresses.load_balancer_ips,
         node_port=port.node_port,
+        health_check_node_port=service.health_check_node_port,
         internal_policy=service.internal_policy,
         external_policy=service.external_policy,
         affinity_seconds=service.affinity_seconds,
         algorithm=service.algorithm,
         source_ranges=addresses.source_ranges,
-        cluster_endpoints=tuple(endpoints[i] for i in selection.cluster),
-        local_endpoints=tuple(endpoints[i] for i in selection.local),
+        cluster_endpoints=_at(selection.cluster, endpoints),
+        local_endpoints=_at(selection.local, endpoints),
         has_endpoints=selection.has_endpoints,
     )
+
+
+def _at(positions: Sequence[int], endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+    if len(positions) == len(endpoints):  # all of them, mostly
+        return tuple(endpoints)
+    return tuple([endpoints[i] for i in positions])
 
 
 def _weighted(

@@ -1,7 +1,8 @@
 """EndpointSlices, checked and packed, and their merging into the endpoints of a Service port."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -20,6 +21,7 @@ from kproxy.services.specification import ObjectReference, Problem
 from kproxy.services.topology import Candidate
 
 _FAMILIES = {family.value: family for family in Family}
+_address_of = attrgetter("address")
 
 
 class SlicePort(msgspec.Struct, frozen=True, gc=False):
@@ -95,22 +97,27 @@ def _candidate(endpoint: ApiEndpoint, address: Address, node: str, weight: int) 
 
 def merge(
     slices: Iterable[PackedSlice], family: Family, port_name: str, protocol: Protocol
-) -> tuple[list[Candidate], list[int]]:
+) -> tuple[Sequence[Candidate], list[int]]:
     """All endpoints of a Service port, and each one's port number.
 
     The same endpoint in several slices (it moves between them during an update) counts once; a local
     duplicate wins.
     """
+    matching = [
+        (slice_.candidates, port.port)
+        for slice_ in slices
+        if slice_.family is family
+        for port in slice_.ports
+        if port.name == port_name and port.protocol == protocol
+    ]
+    if len(matching) == 1:
+        [(candidates, number)] = matching
+        if len(set(map(_address_of, candidates))) == len(candidates):
+            return candidates, [number] * len(candidates)
     found: dict[tuple[Address, int], Candidate] = {}
-    for slice_ in slices:
-        if slice_.family is not family:
-            continue
-        for port in slice_.ports:
-            if port.name != port_name or port.protocol != protocol:
-                continue
-            number = port.port
-            for candidate in slice_.candidates:
-                key = (candidate.address, number)
-                if key not in found or candidate.local:
-                    found[key] = candidate
+    for candidates, number in matching:
+        for candidate in candidates:
+            key = (candidate.address, number)
+            if key not in found or candidate.local:
+                found[key] = candidate
     return list(found.values()), [port for _, port in found]

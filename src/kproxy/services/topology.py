@@ -5,6 +5,7 @@ KEP-1669 (terminating endpoints), KEP-2433 and KEP-4444 (topology hints), KEP-30
 """
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -24,6 +25,9 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     node_hints: frozenset[str] | None
     zone: str = ""
     weight: int = 1
+
+
+_is_ready = attrgetter("ready")
 
 
 class Placement(NamedTuple):
@@ -52,11 +56,13 @@ def select(candidates: Sequence[Candidate], placement: Placement, *, cluster: bo
         local: whether some address uses the Local policy
     """
     everyone = range(len(candidates))
-    ready = everyone if all(c.ready for c in candidates) else [i for i in everyone if candidates[i].ready]
+    ready = everyone if all(map(_is_ready, candidates)) else [i for i in everyone if candidates[i].ready]
     usable = ready or [i for i in everyone if candidates[i].draining]
     chosen: Sequence[int] = ()
     if cluster:
-        chosen = _near(candidates, ready, placement) if ready else usable
+        # Hints count only when every ready endpoint has some.
+        hints = ready and (candidates[ready[0]].node_hints or candidates[ready[0]].zone_hints)
+        chosen = _near(candidates, ready, placement) if hints else usable
     here: Sequence[int] = ()
     if local:
         here = [i for i in ready if candidates[i].local] or [
@@ -66,7 +72,7 @@ def select(candidates: Sequence[Candidate], placement: Placement, *, cluster: bo
 
 
 def _near(candidates: Sequence[Candidate], ready: Sequence[int], placement: Placement) -> Sequence[int]:
-    """Those hinted to this node, else to its zone, else all. Hints count only when every ready endpoint has some."""
+    """Those hinted to this node, else to its zone, else all."""
 
     def hinted(hints_of: Callable[[Candidate], frozenset[str] | None], place: str) -> list[int]:
         chosen = []

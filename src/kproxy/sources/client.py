@@ -1,6 +1,7 @@
 """Requests to an API server over one HTTP session."""
 
 import asyncio
+import logging
 import platform
 import socket
 import ssl
@@ -21,6 +22,8 @@ from kproxy.sources.errors import UNAUTHORIZED, ApiError, IdleTimeoutError, Tran
 from kproxy.sources.rate_limit import TokenBucket
 from kproxy.sources.tls import TlsContexts
 from kproxy.sources.wire import api_error
+
+log = logging.getLogger(__name__)
 
 RequestHook = Callable[[str, str, str], None]
 
@@ -66,9 +69,10 @@ class ResponseBody:
 class ApiClient:
     """An asynchronous context manager that owns the HTTP session.
 
-    `qps` and `burst` limit requests other than watches, as `clientConnection` does. `on_request` is called
-    with (code, method, host) for each answer, the code being "<error>" when there was none. `response_timeout`
-    is how many seconds a server may take to begin its answer.
+    `qps` and `burst` limit requests other than watches, as `clientConnection` does. Objects go both ways as JSON:
+    all that comes of another `content_type` is a line in the log. `on_request` is called with (code, method, host)
+    for each answer, the code being "<error>" when there was none. `response_timeout` is how many seconds a server
+    may take to begin its answer, or for a short one, to end it.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class ApiClient:
         *,
         qps: float = 5.0,
         burst: int = 10,
+        content_type: str = "application/json",
         user_agent: str = USER_AGENT,
         on_request: RequestHook | None = None,
         clock: Clock | None = None,
@@ -86,6 +91,7 @@ class ApiClient:
         self._credentials = connection.credentials
         self._tls = TlsContexts(connection.trust) if connection.server.startswith("https:") else None
         self._limit = TokenBucket(clock or SystemClock(), qps, burst)
+        self._content_type = content_type
         self._user_agent = user_agent
         self._on_request = on_request
         self._response_timeout = response_timeout
@@ -93,6 +99,8 @@ class ApiClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        if "json" not in self._content_type:
+            log.info("Speaking JSON with the API server, not %s", self._content_type)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(socket_factory=_keepalive_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -107,6 +115,10 @@ class ApiClient:
     ) -> None:
         if self._session is not None:
             await self._session.close()
+
+    def set_rate(self, qps: float, burst: int) -> None:
+        """Limit the requests from now on."""
+        self._limit.set_rate(qps, burst)
 
     @asynccontextmanager
     async def get(self, path: str, query: Mapping[str, str]) -> AsyncIterator[ResponseBody]:
@@ -126,10 +138,12 @@ class ApiClient:
         """POST a JSON object within the rate limit, and give the answer's body. Raises as `get` does."""
         await self._limit.acquire()
         async with self._request("POST", path, {}, {"Content-Type": "application/json"}, payload) as response:
-            body = bytearray()
-            while chunk := await ResponseBody(response).read(self._response_timeout):
-                body += chunk
-            return bytes(body)
+            try:
+                async with asyncio.timeout(self._response_timeout):
+                    return await response.read()
+            except (aiohttp.ClientError, OSError) as error:
+                problem = _reason(error) or f"not complete within {self._response_timeout:g} s"
+                raise TransportError(f"answer {response.status} broke off: {problem}") from error
 
     @asynccontextmanager
     async def _request(
@@ -191,7 +205,8 @@ class ApiClient:
             async with asyncio.timeout(self._response_timeout):
                 body = await response.content.read(_ERROR_BODY)
         except (aiohttp.ClientError, OSError) as error:
-            return TransportError(f"answer {response.status} broke off: {_reason(error)}")
+            problem = _reason(error) or f"not complete within {self._response_timeout:g} s"
+            return TransportError(f"answer {response.status} broke off: {problem}")
         return api_error(body, code=response.status, retry_after=_retry_after(response.headers))
 
     def _count(self, code: str, method: str) -> None:

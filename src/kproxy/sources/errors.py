@@ -8,7 +8,11 @@ FORBIDDEN: Final = 403
 
 
 class SourceError(Exception):
-    """A source cannot do its work; the message is for an operator and holds no secret."""
+    """A source cannot do its work; the message is for an operator, one line, and holds no secret."""
+
+    def __init__(self, message: str) -> None:
+        # Names and explanations come from files and servers: none of them may start a line of its own in a log.
+        super().__init__("".join(char if char.isprintable() else " " for char in message))
 
 
 class ConfigurationError(SourceError):

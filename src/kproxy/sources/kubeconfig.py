@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import os
 from base64 import b64decode
 from pathlib import Path
@@ -191,8 +190,8 @@ class _CurrentContext:
         """Read `field`-data before `field`, as kubectl does."""
         if data:
             try:
-                value = b64decode(data, validate=True)
-            except binascii.Error as error:
+                value = b64decode("".join(data.split()), validate=True)
+            except ValueError as error:
                 raise self._error(f"{where}.{field}-data", f"is not base64: {error}") from error
             return InlineContent(value, f"{self._path}: {where}.{field}-data")
         return FileContent(self._absolute(file)) if file else None
@@ -219,4 +218,5 @@ def _server_url(server: str, origin: str, *, tls: bool) -> str:
         raise ConfigurationError(f"{origin} is not a URL: {server!r}: {error}") from error
     if not valid or parts.username is not None or parts.query or parts.fragment:
         raise ConfigurationError(f"{origin} must be an http or https URL without credentials or query")
-    return url
+    # As it was understood: with a scheme in lower case, and without the blanks that the parser leaves out.
+    return parts.geturl()

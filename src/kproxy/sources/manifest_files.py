@@ -108,13 +108,14 @@ def _expand(document: _Document) -> Iterator[_Document]:
     content = document.content
     if content is None:
         return
-    if not isinstance(content, dict) or content.get("kind") not in _LISTS:
+    written = content.get("kind") if isinstance(content, dict) else None
+    if not isinstance(written, str) or written not in _LISTS:
         yield document
         return
     items = content.get("items")
     if not isinstance(items, list):
         return
-    kind = content["kind"].removesuffix("List")
+    kind = written.removesuffix("List")
     nodes = _child(document.node, "items", "") if document.node else None
     for position, item in enumerate(items):
         if kind and isinstance(item, dict):

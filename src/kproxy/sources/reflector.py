@@ -18,6 +18,7 @@ from kproxy.sources.errors import (
     TransportError,
 )
 from kproxy.sources.list_stream import ListDecoder
+from kproxy.sources.pace import Pace
 from kproxy.sources.resource import Resource
 from kproxy.sources.sink import Sink
 from kproxy.sources.watch_stream import LineSplitter
@@ -34,18 +35,22 @@ log = logging.getLogger(__name__)
 class ReflectorSettings:
     """Sizes, and times in seconds.
 
-    `watch_seconds` is the range that a watch's lifetime is drawn from. `idle` is how long a response may carry
-    no byte; servers send a bookmark a minute. `initial_idle` is how long a streamed list may bring no further
-    object before its end; more means that the server ignored the request for one. Relists closer together than
-    `shortest_relist`, and watches shorter than `shortest_watch`, are followed by a wait.
+    `watch_seconds` is the range that a watch's lifetime is drawn from. `idle` is how long a list may carry no byte,
+    or fewer a second than `slowest`, and a watch no complete event; servers send a bookmark a minute. `initial_idle`
+    is how long a streamed list may bring no further object before its end; more means that the server ignored the
+    request for one. Relists closer together than `shortest_relist`, and watches shorter than `shortest_watch`, are
+    followed by a wait. `stream_lists` allows lists that come as the begin of a watch (the feature gate
+    WatchListClient).
     """
 
     page_size: int = 500
     watch_seconds: tuple[int, int] = (300, 600)
     idle: float = 180.0
     initial_idle: float = 10.0
+    slowest: float = 128.0
     shortest_watch: float = 1.0
     shortest_relist: float = 30.0
+    stream_lists: bool = True
 
 
 @dataclass(slots=True)
@@ -85,7 +90,8 @@ class Reflector(Generic[T]):
         self._resource: Resource[T] = resource
         self._client = client
         self._clock = clock or SystemClock()
-        self._settings = settings or ReflectorSettings()
+        self.settings = settings or ReflectorSettings()
+        """May be replaced; what runs goes on with the old ones, requests begun later have the new."""
         self._backoff = Backoff(self._clock)
         self._decoder: ObjectDecoder[T] = ObjectDecoder(resource.kind)
         self._delivery: Delivery[T] = Delivery(resource.kind, sink)
@@ -100,6 +106,11 @@ class Reflector(Generic[T]):
         self.stats = ReflectorStats()
 
     @property
+    def plural(self) -> str:
+        """The resource's name in the API, such as `endpointslices`."""
+        return self._resource.plural
+
+    @property
     def bad_objects(self) -> int:
         """How many objects were left out because they did not decode."""
         return self._delivery.bad_objects
@@ -108,7 +119,7 @@ class Reflector(Generic[T]):
         """List, watch, and begin anew, forever."""
         while True:
             try:
-                if self._stale and (self._list_next or not self._streams_lists):
+                if self._stale and (self._list_next or not self._may_stream):
                     self._list_next = False
                     await self._list()
                 else:
@@ -116,11 +127,15 @@ class Reflector(Generic[T]):
             except SourceError as error:
                 await self._recover(error)
 
+    @property
+    def _may_stream(self) -> bool:
+        return self._streams_lists and self.settings.stream_lists
+
     async def _list(self) -> None:
         version = "" if self._version_lost else self._version or "0"
         try:
             # A limit together with any other version would ask for exactly that version, which may have expired.
-            self._version = await self._pages(version, self._settings.page_size if version in {"", "0"} else 0)
+            self._version = await self._pages(version, self.settings.page_size if version in {"", "0"} else 0)
         except _ExpiredPageError:
             log.info("%s: the list expired between two pages, listing at once", self._resource.plural)
             self._version = await self._pages(version, 0)
@@ -136,7 +151,9 @@ class Reflector(Generic[T]):
             decoder = ListDecoder(self._decoder)
             try:
                 async with self._client.get(self._resource.path, page) as body:
-                    while chunk := await body.read(self._settings.idle):
+                    pace = Pace(self._clock, self.settings.slowest, self.settings.idle)
+                    while chunk := await body.read(self.settings.idle):
+                        pace.count(len(chunk))
                         self._take(decoder.feed(chunk))
             except ApiError as error:
                 if error.expired and limit and "continue" in page:
@@ -188,17 +205,16 @@ class Reflector(Generic[T]):
         if self._stale:
             self._list_next = True
             raise TransportError("the server ended the watch before its list was complete")
-        if self._clock.monotonic() - started < self._settings.shortest_watch:
+        if self._clock.monotonic() - started < self.settings.shortest_watch:
             raise TransportError("the server ended the watch at once")
 
     def _patience(self) -> float:
         """Seconds to wait for the next bytes; within a streamed list only what was there at its start counts."""
-        if not self._stale:
-            return self._settings.idle
-        return self._progress + self._settings.initial_idle - self._clock.monotonic()
+        longest = self.settings.initial_idle if self._stale else self.settings.idle
+        return self._progress + longest - self._clock.monotonic()
 
     def _watch_query(self) -> Mapping[str, str]:
-        shortest, longest = self._settings.watch_seconds
+        shortest, longest = self.settings.watch_seconds
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -217,12 +233,15 @@ class Reflector(Generic[T]):
             )
             self._list_next = True
         else:
-            log.info("%s: the watch was silent for %g s, watching anew", self._resource.plural, self._settings.idle)
+            idle = self.settings.idle
+            log.info("%s: the watch brought no event for %g s, watching anew", self._resource.plural, idle)
 
     def _event(self, line: bytes) -> None:
         if not line.strip():
             return
         event = decode_event(line)
+        if not self._stale:
+            self._progress = self._clock.monotonic()
         self.stats.events += 1
         self.stats.last_event = self._clock.time()
         match event.type:
@@ -230,7 +249,7 @@ class Reflector(Generic[T]):
                 obj = self._decoder.decode(event.object)
                 self._delivery.take(obj)
                 version = obj.resource_version if isinstance(obj, BadObject) else obj.metadata.resource_version
-                if event.type == "ADDED":
+                if self._stale and event.type == "ADDED":
                     self._progress = self._clock.monotonic()
             case "DELETED":
                 meta = decode_partial(event.object)
@@ -241,6 +260,7 @@ class Reflector(Generic[T]):
                 version = meta.resource_version
                 if self._stale and (meta.annotations or {}).get(INITIAL_EVENTS_END) == "true":
                     self._version = version
+                    self._progress = self._clock.monotonic()
                     self._listed()
             case "ERROR":
                 raise api_error(event.object, code=500)
@@ -273,7 +293,7 @@ class Reflector(Generic[T]):
         if error.expired or error.ahead:
             log.info("%s: %s; listing anew", self._resource.plural, error)
             return self._lose_version(error)
-        if self._stale and self._streams_lists and error.code in _REFUSALS:
+        if self._stale and self._may_stream and error.code in _REFUSALS:
             log.info("%s: the server streams no lists (%s), listing by pages", self._resource.plural, error)
             self._streams_lists = False
             return True
@@ -289,7 +309,7 @@ class Reflector(Generic[T]):
             return escalates
         self.stats.relists += 1
         now = self._clock.monotonic()
-        often = now - self._relisted < self._settings.shortest_relist
+        often = now - self._relisted < self.settings.shortest_relist
         self._relisted = now
         return not often
 

@@ -5,6 +5,9 @@ from typing import Any
 import yaml
 from yaml.composer import Composer
 
+# What PyYAML's constructors raise, beside its own errors, for text that does not fit the tag it was given.
+_MISFITS = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+
 
 class YamlLoader(Composer, yaml.CSafeLoader):
     """Scans in C, but composes in Python: deep nesting is a RecursionError here, and a crash in libyaml's binding.
@@ -15,6 +18,14 @@ class YamlLoader(Composer, yaml.CSafeLoader):
     def __init__(self, text: str | bytes) -> None:
         yaml.CSafeLoader.__init__(self, text)
         Composer.__init__(self)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Make a node's value. The error for a bad one does not show it: it may be a secret."""
+        try:
+            return super().construct_object(node, deep)
+        except _MISFITS as error:
+            problem = f"the value does not fit its tag {node.tag}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 
 YamlLoader.yaml_implicit_resolvers = {

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from kproxy.backends.ipvs.options import IpvsOptions
+from kproxy.backends.ipvs.schedulers import flags
 from kproxy.kernel.ipvs.protocol import PERSISTENT, ServerKey, ServerSettings
 from kproxy.kernel.ipvs.socket import IpvsSocket
 from kproxy.kernel.sysctls import set_sysctl
-from tests.ipvs.kernel.traffic import add_addresses, answers, connect, real_servers
-from tests.ipvs.kernel_state import at, ip, tcp
+from tests.ipvs.kernel.traffic import add_addresses, answers, ask, connect, real_servers
+from tests.ipvs.kernel_state import at, tcp
 
 VIPS = [f"10.96.0.{n}" for n in range(1, 7)]
 VIP = VIPS[0]
@@ -33,7 +33,7 @@ def ipvs(ipvs_namespace: None) -> Iterator[IpvsSocket]:
 def serve(ipvs: IpvsSocket, scheduler: str, weights: dict[str, int], vip: str = VIP) -> ServerKey:
     """A virtual server as the backend makes it, with weights of the test's."""
     key = tcp(vip, 80)
-    settings = ServerSettings(scheduler, IpvsOptions(scheduler=scheduler).server_flags)
+    settings = ServerSettings(scheduler, flags(scheduler))
     requests = [ipvs.add_server(key, settings)]
     requests += [ipvs.add_backend(key, at(address, 8080), weight) for address, weight in weights.items()]
     assert ipvs.perform(requests).refused == ()
@@ -152,10 +152,19 @@ def test_ipv6(ipvs: IpvsSocket) -> None:
         assert answers(VIP6, 4) == {A6: 2, B6: 2}
 
 
+def test_udp(ipvs: IpvsSocket) -> None:
+    key = tcp(VIP, 80)._replace(protocol=socket.IPPROTO_UDP)
+    servers = ["10.244.0.7", "10.244.0.8"]
+    requests = [ipvs.add_server(key, ServerSettings("rr"))]
+    assert not ipvs.perform([*requests, *(ipvs.add_backend(key, at(each, 8080)) for each in servers)]).refused
+    with real_servers(servers, socket.IPPROTO_UDP):
+        assert [ask(VIP) for _ in range(4)].count(servers[0]) == 2
+
+
 def test_sctp(ipvs: IpvsSocket) -> None:
     key = tcp(VIP, 80)._replace(protocol=socket.IPPROTO_SCTP)
-    backend = ip("10.244.0.9") + (8080).to_bytes(2, "big")
-    assert not ipvs.perform([ipvs.add_server(key, ServerSettings("rr")), ipvs.add_backend(key, backend)]).refused
+    requests = [ipvs.add_server(key, ServerSettings("rr")), ipvs.add_backend(key, at("10.244.0.9", 8080))]
+    assert not ipvs.perform(requests).refused
     with real_servers(["10.244.0.9"], socket.IPPROTO_SCTP):
         connection, name = connect(VIP, protocol=socket.IPPROTO_SCTP)
         assert name == "10.244.0.9"

@@ -82,6 +82,14 @@ def connect(address: str, port: int = 80, *, source: str | None = None, protocol
     return sock, sock.recv(64).decode()
 
 
+def ask(address: str, port: int = 80) -> str:
+    """Who answers a datagram from a port of its own."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(TIMEOUT)
+        sock.sendto(b"?", (address, port))
+        return sock.recv(64).decode()
+
+
 def answers(address: str, count: int, *, sources: Sequence[str | None] = (None,)) -> Counter[str]:
     """Who answers to so many connections one after the other, from the sources in turn."""
     found: Counter[str] = Counter()

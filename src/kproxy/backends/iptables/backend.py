@@ -1,12 +1,15 @@
 """The iptables mode: both families' rules behind the interface that every mode has."""
 
 import contextlib
+import logging
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 import msgspec
 
 from kproxy.backends.interface import BackendError, Model, Outcome, RuleCount
 from kproxy.backends.iptables import accounting, variants
+from kproxy.backends.iptables.audit import Audit
 from kproxy.backends.iptables.kernel_rules import KernelRules
 from kproxy.backends.iptables.legacy_watch import LegacyWatch
 from kproxy.backends.iptables.localnet import allow_localnet
@@ -17,6 +20,8 @@ from kproxy.backends.iptables.tool import Tool, Variant
 from kproxy.services.addresses import Address, Family, Network
 from kproxy.services.local_traffic import LocalTraffic
 from kproxy.services.model import ServiceName
+
+log = logging.getLogger(__name__)
 
 _LOCALHOST = bytes((127, 0, 0, 1))
 
@@ -33,6 +38,8 @@ class IptablesOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`nodePortAddresses` as far as they are CIDRs; none of a family: everywhere in that family."""
     primary_node_ports: bool = False
     """`nodePortAddresses` is `primary`."""
+    audit_seconds: float = 30.0
+    """How often, at most, syncs compare all rules with the kernel's though nothing tells of a difference."""
 
 
 class IptablesBackend:
@@ -59,25 +66,37 @@ class IptablesBackend:
         except OSError as error:
             raise BackendError(f"iptables mode may not be used here: {error}") from error
         self._rules = {
-            family: KernelRules(tool, _rule_options(family, options, counted)) for family, tool in self._tools.items()
+            family: KernelRules(tool, rule_options(family, options, counted=counted))
+            for family, tool in self._tools.items()
         }
         self._extra_addresses: tuple[Address, ...] = ()
-        if any(rules.desired.options.localhost_node_ports for rules in self._rules.values()):
+        if any(rules.options.localhost_node_ports for rules in self._rules.values()):
             allow_localnet()
             self._extra_addresses = (_LOCALHOST,)
+        self._audit = Audit(options.audit_seconds)
         self._legacy_watch: LegacyWatch | None = None
         self._nft_watch: NftWatch | None = None
 
     def families(self) -> Collection[Family]:
         return self._rules.keys()
 
-    def sync(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+    async def sync(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+        # One family after the other: legacy programs share a lock, and nft ones begin anew when another has committed.
         with self._writing():
-            return [rules.sync(changed, model) for rules in self._rules.values()]
+            outcomes = [await rules.sync(changed, model) for rules in self._rules.values()]
+        if not self._audit.due() or any(outcome.refused for outcome in outcomes):
+            return outcomes
+        found = await self.sync_all((), model)
+        if any(outcome.objects for outcome in found):
+            log.warning("Somebody else changed our rules, which nothing told of; repaired")
+        return list(map(_together, outcomes, found))
 
-    def sync_all(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+    async def sync_all(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+        begin = time.monotonic()
         with self._writing():
-            return [rules.sync_all(changed, model) for rules in self._rules.values()]
+            outcomes = [await rules.sync_all(changed, model) for rules in self._rules.values()]
+        self._audit.compared(time.monotonic() - begin, repaired=any(outcome.objects for outcome in outcomes))
+        return outcomes
 
     def set_node_port_addresses(self, addresses: Collection[Address]) -> None:
         for rules in self._rules.values():
@@ -99,12 +118,18 @@ class IptablesBackend:
     def rule_counts(self) -> Mapping[Family, Mapping[str, RuleCount]]:
         return {family: rules.counts() for family, rules in self._rules.items()}
 
+    def object_counts(self) -> Mapping[Family, Mapping[str, int]]:
+        return {
+            family: {f"{table} rules": count.total for table, count in tables.items()}
+            for family, tables in self.rule_counts().items()
+        }
+
     def packet_counters(self) -> Mapping[str, int]:
         return accounting.read()
 
     def watch(self, on_tampering: Callable[[], None]) -> None:
         if self._variant is Variant.LEGACY:
-            self._legacy_watch = LegacyWatch(self._rules, on_tampering)
+            self._legacy_watch = LegacyWatch(self._rules, on_tampering, self._audit)
         else:
             self._nft_watch = NftWatch(self._tools.values(), on_tampering)
             for rules in self._rules.values():
@@ -126,7 +151,18 @@ class IptablesBackend:
             yield
 
 
-def _rule_options(family: Family, options: IptablesOptions, counted: bool) -> RuleOptions:
+def _together(first: Outcome, second: Outcome) -> Outcome:
+    return second._replace(objects=first.objects + second.objects, bytes=first.bytes + second.bytes)
+
+
+def rule_options(family: Family, options: IptablesOptions, *, counted: bool) -> RuleOptions:
+    """What the configuration means for one family's rules.
+
+    Args:
+        family: whose
+        options: the configuration
+        counted: whether the kernel has nfacct counters
+    """
     networks = [network for network in options.node_port_networks if len(network.address) == family.length]
     everywhere = not options.primary_node_ports and (not networks or any(not n.prefix_length for n in networks))
     reaches_localhost = everywhere or any(_LOCALHOST in network for network in networks)

@@ -1,5 +1,8 @@
 """Taking everything of iptables mode out of the kernel, whichever proxy and variant put it there."""
 
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
+
 from kproxy.backends.interface import BackendError
 from kproxy.backends.iptables import accounting
 from kproxy.backends.iptables.compile import FILTER, MANGLE, NAT
@@ -18,6 +21,7 @@ from kproxy.backends.iptables.names import (
 )
 from kproxy.backends.iptables.restore_input import RestoreInput, TableInput, deletions
 from kproxy.backends.iptables.saved import Saved, SavedTable, jump_target
+from kproxy.backends.iptables.tool import Tool
 from kproxy.backends.iptables.variants import every_tool
 from kproxy.kernel.processes import ProcessError
 
@@ -30,11 +34,8 @@ _BUILT_IN = {b"PREROUTING", b"INPUT", b"FORWARD", b"OUTPUT", b"POSTROUTING"}
 _PER_SERVICE = tuple(prefix.encode() for prefix in PER_SERVICE)
 
 
-def cleanup() -> list[str]:
-    """Delete our chains and the jumps into them; returns what was removed, in words.
-
-    Chains into which somebody else's chain jumps stay, empty; `KUBE-FIREWALL` stays on a node with a kubelet,
-    which has the same rule there.
+async def cleanup() -> list[str]:
+    """Delete our chains, the jumps into them, and our counters; returns what was removed, in words.
 
     Raises:
         BackendError: iptables is installed but refuses
@@ -43,15 +44,7 @@ def cleanup() -> list[str]:
         tools = every_tool()
     except BackendError:
         return []  # without the programs, nobody has made any rules
-    removed = []
-    for tool in tools:
-        try:
-            made = cleanup_input(tool.save())
-            if made:
-                tool.restore(made.to_bytes())
-                removed.append(f"{len(made)} rules and chains of {tool}")
-        except ProcessError as error:
-            raise BackendError(str(error)) from error
+    removed = await remove_rules(tools)
     try:
         accounting.delete()
     except OSError as error:
@@ -59,13 +52,39 @@ def cleanup() -> list[str]:
     return removed
 
 
-def cleanup_input(saved: Saved) -> RestoreInput:
+async def remove_rules(tools: Iterable[Tool], spare: Mapping[str, Collection[str]] = MappingProxyType({})) -> list[str]:
+    """Delete our chains and the jumps into them; returns what was removed, in words.
+
+    Chains into which somebody else's chain jumps stay, empty; `KUBE-FIREWALL` stays on a node with a kubelet,
+    which has the same rule there.
+
+    Args:
+        tools: to delete with, each in its own tables
+        spare: chains, by table, that another mode has under the same name
+
+    Raises:
+        BackendError: iptables refuses
+    """
+    removed = []
+    for tool in tools:
+        try:
+            made = cleanup_input(await tool.save(), spare)
+            if made:
+                await tool.restore(made.to_bytes())
+                removed.append(f"{len(made)} rules and chains of {tool}")
+        except ProcessError as error:
+            raise BackendError(str(error)) from error
+    return removed
+
+
+def cleanup_input(saved: Saved, spare: Mapping[str, Collection[str]] = MappingProxyType({})) -> RestoreInput:
     """What iptables-restore must do to remove our rules from what is there."""
     made = RestoreInput()
     kubelet = KUBELET_CANARY.encode() in saved.table(MANGLE)
     for table, names in _OURS.items():
         chains = saved.table(table)
-        own = {name.encode() for name in names if not (kubelet and name == FIREWALL)}
+        spared = {*spare.get(table, ()), *([FIREWALL] if kubelet else [])}
+        own = {name.encode() for name in names - spared}
         _remove(
             chains, {chain for chain in chains if chain in own or chain.startswith(_PER_SERVICE)}, made.tables[table]
         )

@@ -71,17 +71,11 @@ class Compiled(NamedTuple):
 NOTHING = Compiled(b"", b"", (b"",) * len(Shared), 0)
 
 
-def compile_service(ports: Iterable[ServicePort], options: RuleOptions, health_check_node_port: int = 0) -> Compiled:
-    """Write all rules of a Service in one family.
-
-    Args:
-        ports: the Service's ports
-        options: how
-        health_check_node_port: where the load balancer asks for local endpoints; 0: nowhere
-    """
+def compile_service(ports: Iterable[ServicePort], options: RuleOptions) -> Compiled:
+    """Write all rules of a Service, given by its ports, in one family."""
     compiler = _ServiceCompiler(options)
     for port in ports:
-        compiler.add(port, health_check_node_port)
+        compiler.add(port)
     return compiler.finish()
 
 
@@ -103,12 +97,12 @@ class _ServiceCompiler:
             self.endpoints,
         )
 
-    def add(self, port: ServicePort, health_check_node_port: int) -> None:
+    def add(self, port: ServicePort) -> None:
         _PortCompiler(self, port).run()
-        if health_check_node_port:
+        if port.health_check_node_port:
             words = comment(f"{identity(port)} health check node port")
             self.shared[Shared.FILTER_NODEPORTS].append(
-                f"-A {NODEPORTS} -p tcp {words} -m tcp --dport {health_check_node_port} -j ACCEPT\n"
+                f"-A {NODEPORTS} -p tcp {words} -m tcp --dport {port.health_check_node_port} -j ACCEPT\n"
             )
 
 

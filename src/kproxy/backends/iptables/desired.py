@@ -1,8 +1,7 @@
 """What one family's rules should be, kept up to date one Service at a time."""
 
 from collections.abc import Iterator
-from functools import cache
-from typing import Protocol, cast, runtime_checkable
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -10,15 +9,17 @@ from kproxy.backends.interface import Model
 from kproxy.backends.iptables.compile import NOTHING, Compiled, Shared, compile_service
 from kproxy.backends.iptables.options import LARGE_CLUSTER_ENDPOINTS, RuleOptions
 from kproxy.services.model import ServiceName
-from kproxy.services.specification import Specification
 
 
-@runtime_checkable
-class SpecifiedModel(Protocol):
-    """A model that also knows what Services say beyond single ports."""
+class Change(NamedTuple):
+    """What a Service's rules were, and what they should be."""
 
-    def specification(self, name: ServiceName) -> Specification | None:
-        """A Service; None when it has gone."""
+    name: ServiceName
+    old: Compiled
+    new: Compiled
+
+    def reversed(self) -> Self:
+        return self._replace(old=self.new, new=self.old)
 
 
 class DesiredRules:
@@ -34,16 +35,23 @@ class DesiredRules:
 
     # ------------------------------------------------------------------ changes
 
-    def put(self, name: ServiceName, model: Model) -> tuple[Compiled, Compiled]:
-        """Take a Service's present model (nothing, when it has gone); returns what it had and what it has now."""
-        new = compile_service(
-            model.ports(name, self.options.family), self.options, _health_check_node_port(model, name)
-        )
-        return self._replace(name, new)
+    def use(self, options: RuleOptions) -> bool:
+        """Take other options; returns whether Services have to be compiled anew for them."""
+        before = self.options
+        self.options = msgspec.structs.replace(options, comments=before.comments)
+        return self.options != msgspec.structs.replace(before, node_port_addresses=options.node_port_addresses)
 
-    def remove(self, name: ServiceName) -> None:
-        """Forget a Service."""
-        self._replace(name, NOTHING)
+    def put(self, name: ServiceName, model: Model) -> Change:
+        """Take a Service's present model (nothing, when it has gone); returns what it had and what it has now."""
+        old = self.compiled.get(name, NOTHING)
+        new = compile_service(model.ports(name, self.options.family), self.options)
+        return Change(name, old, self.replace(name, new))
+
+    def remove(self, name: ServiceName) -> Change:
+        """Forget a Service; the change is the one back."""
+        old = self.compiled.get(name, NOTHING)
+        self.replace(name, NOTHING)
+        return Change(name, NOTHING, old)
 
     def load(self, model: Model) -> None:
         """Compile everything anew, with comments as long as there are not too many endpoints for them."""
@@ -66,11 +74,12 @@ class DesiredRules:
         if self.options.comments is not use:
             self.options = msgspec.structs.replace(self.options, comments=use)
 
-    def _replace(self, name: ServiceName, new: Compiled) -> tuple[Compiled, Compiled]:
+    def replace(self, name: ServiceName, new: Compiled) -> Compiled:
+        """Give a Service other rules; returns them."""
         old = self.compiled.get(name, NOTHING)
         if new == old:
-            return old, old
-        if new is NOTHING:
+            return old
+        if new == NOTHING:
             del self.compiled[name]
         else:
             self.compiled[name] = new
@@ -79,7 +88,7 @@ class DesiredRules:
         for i, (had, needs) in enumerate(zip(old.shared, new.shared, strict=True)):
             if had or needs:
                 self.shared_rules[i] += needs.count(b"\n") - had.count(b"\n")
-        return old, new
+        return new
 
     # ------------------------------------------------------------------ the whole
 
@@ -93,23 +102,17 @@ class DesiredRules:
 
     def owner(self, line: bytes) -> ServiceName | None:
         """The Service that a line of a restore input belongs to; searches all, for error messages."""
-        rule = b"-A" + line[2:] if line[:2] in (b"-I", b"-D") else line
-        for name, compiled in self.compiled.items():
-            if rule in compiled.rules or rule in compiled.chains or any(rule in block for block in compiled.shared):
-                return name
-        return None
+        return next((name for name, compiled in self.compiled.items() if has_line(compiled, line)), None)
 
 
-def _health_check_node_port(model: Model, name: ServiceName) -> int:
-    if not _is_specified(type(model)):
-        return 0
-    specification = cast(SpecifiedModel, model).specification(name)
-    return specification.health_check_node_port if specification else 0
-
-
-@cache
-def _is_specified(model: type[Model]) -> bool:
-    return issubclass(model, SpecifiedModel)
+def has_line(compiled: Compiled, line: bytes) -> bool:
+    """Whether a line of a restore input, without its end, is a Service's."""
+    kind, rest = line[:2], line[2:]
+    whole = (b"-A" + rest if kind in (b"-I", b"-D") else line) + b"\n"
+    return any(
+        block.startswith(whole) or b"\n" + whole in block
+        for block in (compiled.rules, compiled.chains, *compiled.shared)
+    )
 
 
 def chains_of(compiled: Compiled) -> Iterator[tuple[bytes, bytes]]:

@@ -8,6 +8,7 @@ from kproxy.backends.iptables.names import PER_SERVICE
 from kproxy.backends.iptables.restore_input import RestoreInput, TableInput, insertions, with_line_ends
 from kproxy.backends.iptables.saved import Saved, SavedTable, jump_target
 from kproxy.backends.iptables.skeleton import fixed_chains, jumps, to_node_ports
+from kproxy.services.model import ServiceName
 
 _PER_SERVICE = tuple(prefix.encode() for prefix in PER_SERVICE)
 
@@ -61,11 +62,27 @@ def _service_chains(desired: DesiredRules, nat: SavedTable, table: TableInput) -
     for compiled in desired.compiled.values():
         for chain, rules in chains_of(compiled):
             known.add(chain)
-            have = nat.get(chain)
-            if have is None or b"".join(with_line_ends(have)) != rules:
+            if not _holds(nat, chain, rules):
                 table.declare(chain)
                 table.rules.append(rules)
     return known
+
+
+def _holds(nat: SavedTable, chain: bytes, rules: bytes) -> bool:
+    have = nat.get(chain)
+    return have is not None and b"".join(with_line_ends(have)) == rules
+
+
+def missing_services(desired: DesiredRules, saved: Saved) -> list[ServiceName]:
+    """The Services that the kernel does not hold completely."""
+    nat = saved.table(NAT)
+    shared = [frozenset(saved.table(chain.table).get(chain.chain.encode(), ())) for chain in Shared]
+    return [
+        name
+        for name, compiled in desired.compiled.items()
+        if not all(_holds(nat, chain, rules) for chain, rules in chains_of(compiled))
+        or not all(have.issuperset(block.splitlines()) for have, block in zip(shared, compiled.shared, strict=True))
+    ]
 
 
 def _delete_stale(nat: SavedTable, known: set[bytes], table: TableInput) -> None:

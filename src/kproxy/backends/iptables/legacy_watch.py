@@ -13,6 +13,7 @@ import socket
 import struct
 from collections.abc import Callable, Collection, Iterator
 
+from kproxy.backends.iptables.audit import Audit
 from kproxy.backends.iptables.skeleton import TABLES
 from kproxy.services.addresses import Family
 
@@ -62,10 +63,10 @@ class LegacyTables:
 class LegacyWatch:
     """Calls back when a table shrinks that we did not shrink."""
 
-    def __init__(self, families: Collection[Family], on_tampering: Callable[[], None]) -> None:
-        """Begin to poll, on the running event loop."""
+    def __init__(self, families: Collection[Family], on_tampering: Callable[[], None], audit: Audit) -> None:
+        """Begin to poll, on the running event loop; as others' rules go, too, the audit says how often that counts."""
         self._tables = {family: LegacyTables(family) for family in families}
-        self._on_tampering = on_tampering
+        self._on_tampering, self._audit = on_tampering, audit
         self._loop = asyncio.get_running_loop()
         self._expected = self._sizes()
         self._timer = self._loop.call_later(POLL_SECONDS, self._poll)
@@ -86,9 +87,12 @@ class LegacyWatch:
             tables.close()
 
     def _poll(self) -> None:
-        expected, self._expected = self._expected, self._sizes()
+        sizes = self._sizes()
         self._timer = self._loop.call_later(POLL_SECONDS, self._poll)
-        if any(self._expected[key] < size for key, size in expected.items()):
+        if not any(sizes[key] < size for key, size in self._expected.items()):
+            self._expected = sizes
+        elif self._audit.worthwhile():
+            self._expected = sizes
             self._on_tampering()
 
     def _sizes(self) -> dict[tuple[Family, str], int]:

@@ -5,8 +5,7 @@ import contextlib
 from collections.abc import Callable, Collection, Iterator
 
 from kproxy.backends.iptables.names import PER_SERVICE
-from kproxy.backends.iptables.options import RuleOptions
-from kproxy.backends.iptables.skeleton import JUMPS, SHARED_CHAINS, TABLES, fixed_chains
+from kproxy.backends.iptables.skeleton import JUMPS, TABLES, chain_names
 from kproxy.backends.iptables.tool import Tool
 from kproxy.kernel.netlink import Message, attributes
 from kproxy.kernel.nftnl.monitor import NftListener
@@ -31,9 +30,7 @@ costs the kernel more than to add the rule."""
 _PROTOCOLS = {Family.IPV4: NFPROTO_IPV4, Family.IPV6: NFPROTO_IPV6}
 _NAME = {NEWRULE: RULE_CHAIN, DELRULE: RULE_CHAIN, DELCHAIN: CHAIN_NAME}
 _HOOKED = {jump.source for jump in JUMPS}
-_OURS = {chain for chains in SHARED_CHAINS.values() for chain in chains} | {
-    chain for _, chain in fixed_chains(RuleOptions(family=Family.IPV4, localhost_node_ports=True))
-}
+_OURS = set[str]().union(*chain_names().values())
 
 
 class NftWatch:
@@ -55,14 +52,19 @@ class NftWatch:
 
     @contextlib.contextmanager
     def writing(self, size: int, transactions: int) -> Iterator[None]:
-        """Do not listen to much of our own writing, but count: others may write, too.
+        """Leave what is heard until our own program is known; do not listen to much of it, but count: others may
+        write, too.
 
         Args:
             size: of the restore input, in bytes
             transactions: that it takes
         """
         if size < _LARGE_INPUT:
-            yield
+            self._loop.remove_reader(self._listener.fileno())
+            try:
+                yield
+            finally:
+                self._loop.add_reader(self._listener.fileno(), self._read)
             return
         before = self._questions.generation()
         try:

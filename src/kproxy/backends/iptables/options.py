@@ -26,7 +26,6 @@ class RuleOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Drop packets that conntrack cannot place, unless `conntrack.tcpBeLiberal`."""
     accounting: bool = False
     """Count with nfacct; the kernel has its objects."""
-    random_fully: bool = True
     every_node_address: bool = True
     """NodePorts answer on all of the node's addresses; else on those of `node_port_addresses`."""
     node_port_addresses: frozenset[Address] = frozenset()

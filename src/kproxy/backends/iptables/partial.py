@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from kproxy.backends.iptables.compile import NAT, Compiled, Shared
-from kproxy.backends.iptables.desired import DesiredRules, chains_of
+from kproxy.backends.iptables.desired import Change, DesiredRules, chains_of
 from kproxy.backends.iptables.restore_input import RestoreInput, deletions, insertions, with_line_ends
 from kproxy.backends.iptables.skeleton import to_node_ports
 
@@ -23,8 +23,9 @@ class PartialChange:
         self._added: dict[Shared, list[bytes]] = {}
         self._last_before = self._last = [line.encode() for line in to_node_ports(desired.options)]
 
-    def service(self, old: Compiled, new: Compiled) -> None:
+    def service(self, change: Change) -> None:
         """Add what differs between two versions of a Service."""
+        _, old, new = change
         if old == new:
             return
         if (old.chains, old.rules) != (new.chains, new.rules):

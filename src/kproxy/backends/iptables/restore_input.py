@@ -1,6 +1,6 @@
 """What iptables-restore reads: commands by table, put together from bytes that are written once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from kproxy.backends.iptables.skeleton import TABLES
 
@@ -33,6 +33,12 @@ class RestoreInput:
 
     def __init__(self) -> None:
         self.tables = {name: TableInput() for name in TABLES}
+
+    def only(self, tables: Collection[str]) -> "RestoreInput":
+        """What it does in these tables."""
+        part = RestoreInput()
+        part.tables.update((name, table) for name, table in self.tables.items() if name in tables)
+        return part
 
     def __bool__(self) -> bool:
         return any(self.tables.values())

@@ -61,6 +61,14 @@ JUMPS = (
 SHARED_CHAINS = {NAT: (SERVICES, NODEPORTS), FILTER: (SERVICES, EXTERNAL_SERVICES, PROXY_FIREWALL, NODEPORTS)}
 
 
+def chain_names() -> dict[str, set[str]]:
+    """The names of all chains that do not belong to a single Service, by table."""
+    names = {table: set(chains) for table, chains in SHARED_CHAINS.items()}
+    for table, chain in fixed_chains(RuleOptions(family=Family.IPV4, localhost_node_ports=True)):
+        names.setdefault(table, set()).add(chain)
+    return names
+
+
 def jumps(options: RuleOptions) -> list[Jump]:
     """The jumps that these options need."""
     return [jump for jump in JUMPS if jump.target != FIREWALL or options.localhost_node_ports]
@@ -81,7 +89,6 @@ def fixed_chains(options: RuleOptions) -> dict[tuple[str, str], list[str]]:
     if options.drop_invalid:
         # A reply that conntrack does not recognise would leave un-NATed, and the client reset the connection.
         forward.insert(0, f"{invalid}-j DROP")
-    masquerade = "MASQUERADE --random-fully" if options.random_fully else "MASQUERADE"
     chains = {
         (MANGLE, CANARY): [],
         (FILTER, CANARY): [],
@@ -92,7 +99,7 @@ def fixed_chains(options: RuleOptions) -> dict[tuple[str, str], list[str]]:
             f"-m mark ! --mark {mark}/{mark} -j RETURN",
             # Take the mark off, so that a packet that passes here again is not masqueraded twice.
             f"-j MARK --set-xmark {mark}/0x0",
-            f"{comment('kubernetes service traffic requiring SNAT')} -j {masquerade}",
+            f"{comment('kubernetes service traffic requiring SNAT')} -j MASQUERADE --random-fully",
         ],
     }
     if options.localhost_node_ports:

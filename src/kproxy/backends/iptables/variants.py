@@ -14,7 +14,7 @@ from kproxy.backends.iptables.compile import MANGLE
 from kproxy.backends.iptables.names import CANARY, KUBELET_CANARY, KUBELET_HINT
 from kproxy.backends.iptables.saved import Saved
 from kproxy.backends.iptables.tool import Tool, Variant
-from kproxy.kernel.processes import ProcessError, run
+from kproxy.kernel.processes import ProcessError, run_blocking
 from kproxy.services.addresses import Family
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def choose(families: Collection[Family]) -> dict[Family, Tool]:
     problems = []
     for family, tool in installed[variant].items():
         try:
-            tool.save(MANGLE)
+            tool.save_blocking(MANGLE)
         except ProcessError as error:
             problems.append(str(error))
         else:
@@ -84,7 +84,7 @@ def _variant(command: str) -> Variant:
         BackendError: it is missing or too old
     """
     try:
-        answer = run([command, "--version"], timeout=10)
+        answer = run_blocking([command, "--version"], time_limit=10)
     except ProcessError as error:
         raise BackendError(f"iptables mode needs the iptables package: {error}") from error
     match = _VERSION.search(answer)
@@ -119,7 +119,7 @@ def _count(tool: Tool) -> int:
 def _saved(tool: Tool, table: str) -> Saved:
     """What a variant holds; nothing where it does not work. Makes no legacy table that was not there."""
     try:
-        return tool.save(table) if _has_tables(tool, table) else Saved({})
+        return tool.save_blocking(table) if _has_tables(tool, table) else Saved({})
     except ProcessError as error:
         log.debug("%s: %s", tool, error)
         return Saved({})

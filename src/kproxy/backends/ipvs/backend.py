@@ -3,18 +3,22 @@
 import asyncio
 import logging
 import os
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from kproxy.backends.interface import BackendError, Model, Outcome, Refused, RuleCount
 from kproxy.backends.iptables.matches import from_pods
 from kproxy.backends.iptables.tool import Tool
 from kproxy.backends.iptables.variants import choose
-from kproxy.backends.ipvs import rule_tables
+from kproxy.backends.ipvs import readback, rule_tables
+from kproxy.backends.ipvs.draining import clock
 from kproxy.backends.ipvs.options import IpvsOptions
 from kproxy.backends.ipvs.prerequisites import open_sockets
 from kproxy.backends.ipvs.programmer import Programmer
+from kproxy.backends.ipvs.readback import PresentState, Sockets
 from kproxy.backends.ipvs.rules import JUMPS, FixedRules
+from kproxy.kernel.ipset.socket import SetSocket
+from kproxy.kernel.ipvs.socket import IpvsSocket
+from kproxy.kernel.links import LinkSocket
 from kproxy.kernel.processes import ProcessError
 from kproxy.services.addresses import Address, Family
 from kproxy.services.local_traffic import LocalTraffic
@@ -51,27 +55,32 @@ class IpvsBackend:
         self._local_traffic: Mapping[Family, LocalTraffic] = {}
         self._programmers = {family: Programmer(self._sockets, family, options) for family in self._tools}
         self._rule_counts: dict[Family, dict[str, RuleCount]] = {}
-        self._timers: list[asyncio.TimerHandle] = []
+        self._using_rules = asyncio.Lock()
+        self._syncs = 0
+        self._repeating: list[asyncio.Task[None]] = []
 
     def families(self) -> Collection[Family]:
         return self._programmers.keys()
 
-    def sync(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+    async def sync(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+        self._syncs += 1
         return [programmer.sync(changed, model) for programmer in self._programmers.values()]
 
-    def sync_all(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+    async def sync_all(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+        self._syncs += 1
         outcomes = []
         for family, programmer in self._programmers.items():
             outcome = programmer.sync_all(changed, model)
             # The rules look into the sets, which exist from here on.
-            outcomes.append(self._with_rules(family, outcome))
+            async with self._using_rules:
+                outcomes.append(await self._with_rules(family, outcome))
         return outcomes
 
-    def _with_rules(self, family: Family, outcome: Outcome) -> Outcome:
+    async def _with_rules(self, family: Family, outcome: Outcome) -> Outcome:
         try:
-            commands = self._missing_rules(family)
+            commands = await self._missing_rules(family)
             if commands:
-                self._tools[family].restore(commands)
+                await self._tools[family].restore(commands)
         except ProcessError as error:
             return outcome._replace(refused=(*outcome.refused, Refused(None, str(error))))
         written = rule_tables.written(commands)
@@ -82,8 +91,8 @@ class IpvsBackend:
         objects = outcome.objects + sum(written.values())
         return outcome._replace(objects=objects, bytes=outcome.bytes + len(commands))
 
-    def _missing_rules(self, family: Family) -> bytes:
-        return rule_tables.missing(self._rules(family), rule_tables.read(self._tools[family]))
+    async def _missing_rules(self, family: Family) -> bytes:
+        return rule_tables.missing(self._rules(family), await rule_tables.read(self._tools[family]))
 
     def _rules(self, family: Family) -> FixedRules:
         return FixedRules(
@@ -95,6 +104,9 @@ class IpvsBackend:
 
     def rule_counts(self) -> Mapping[Family, Mapping[str, RuleCount]]:
         return self._rule_counts
+
+    def object_counts(self) -> Mapping[Family, Mapping[str, int]]:
+        return {family: programmer.desired.counts() for family, programmer in self._programmers.items()}
 
     def packet_counters(self) -> Mapping[str, int]:
         return {}
@@ -120,38 +132,52 @@ class IpvsBackend:
     def watch(self, on_tampering: Callable[[], None]) -> None:
         """Compare the kernel with what it should hold now and then, as IPVS notifies nobody; end what has drained."""
 
-        def audit() -> None:
-            if self._drifted():
+        async def audit() -> None:
+            if await self._drifted():
                 on_tampering()
 
         self._every(_DRAIN_SECONDS, self._end_draining)
         self._every(self._options.audit_seconds, audit)
 
-    def _every(self, seconds: float, call: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
-        index = len(self._timers)
+    def _every(self, seconds: float, call: Callable[[], Awaitable[None]]) -> None:
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                try:
+                    await call()
+                except OSError as error:
+                    log.error("The kernel could not be looked at: %s", error)
 
-        def tick() -> None:
-            try:
-                call()
-            except OSError as error:
-                log.error("The kernel could not be looked at: %s", error)
-            self._timers[index] = loop.call_later(seconds, tick)
+        self._repeating.append(asyncio.create_task(repeat(), name=f"IPVS every {seconds:g} s"))
 
-        self._timers.append(loop.call_later(seconds, tick))
-
-    def _end_draining(self) -> None:
+    async def _end_draining(self) -> None:
         for family, programmer in self._programmers.items():
-            ended = programmer.end_draining(time.monotonic())
+            ended = programmer.end_draining(clock())
             if ended:
                 log.debug("%s: %d real servers have drained", family.value, ended)
 
-    def _drifted(self) -> bool:
-        return any(
-            programmer.drifted() or self._missing_rules(family) for family, programmer in self._programmers.items()
-        )
+    async def _drifted(self) -> bool:
+        """Whether the kernel differs from what it should hold; not when that changed in the meantime."""
+        for family, programmer in self._programmers.items():
+            syncs = self._syncs
+            # A thread, and sockets of its own: in a large cluster, to read everything takes a second.
+            state = await asyncio.to_thread(_read_apart, family)
+            if syncs == self._syncs and programmer.differs_from(state):
+                return True
+            async with self._using_rules:
+                if await self._missing_rules(family):
+                    return True
+        return False
 
     def close(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
+        for task in self._repeating:
+            task.cancel()
         self._sockets.close()
+
+
+def _read_apart(family: Family) -> PresentState:
+    sockets = Sockets(IpvsSocket(), SetSocket(), LinkSocket())
+    try:
+        return readback.read(sockets, family)
+    finally:
+        sockets.close()

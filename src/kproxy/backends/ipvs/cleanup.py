@@ -1,22 +1,23 @@
 """Taking everything of IPVS mode out of the kernel, whichever proxy put it there."""
 
+from collections.abc import Collection, Mapping
+
 from kproxy.backends.interface import BackendError
+from kproxy.backends.iptables.tool import Tool
 from kproxy.backends.iptables.variants import every_tool
 from kproxy.backends.ipvs import readback, repair, rule_tables
 from kproxy.backends.ipvs.desired import DesiredState
 from kproxy.backends.ipvs.options import IpvsOptions
-from kproxy.backends.ipvs.programmer import INTERFACE
-from kproxy.backends.ipvs.readback import Sockets
-from kproxy.backends.ipvs.rules import FixedRules
+from kproxy.backends.ipvs.readback import INTERFACE, Sockets
+from kproxy.backends.ipvs.rules import chain_names
 from kproxy.backends.ipvs.sets import specifications
 from kproxy.kernel.ipset.socket import SetSocket
 from kproxy.kernel.ipvs.socket import IpvsSocket
 from kproxy.kernel.links import LinkSocket
 from kproxy.services.addresses import Family, Network
-from kproxy.services.local_traffic import LocalTraffic
 
 
-def cleanup(excluded: tuple[Network, ...] = ()) -> list[str]:
+async def cleanup(excluded: tuple[Network, ...] = ()) -> list[str]:
     """Remove our virtual servers, chains, sets and the dummy interface; returns what was removed, in words.
 
     Other people's virtual servers stay: those whose address is not on our interface, nor their port a node port of
@@ -26,7 +27,27 @@ def cleanup(excluded: tuple[Network, ...] = ()) -> list[str]:
         BackendError: the kernel refuses it
     """
     try:
-        return [*_remove_servers(excluded), *_remove_rules(), *_remove_interface(), *_remove_sets()]
+        tools = every_tool()
+    except BackendError:
+        tools = []  # without the programs there can be no rules of ours
+    return await remove(excluded, {tool: {} for tool in tools})
+
+
+async def remove(excluded: tuple[Network, ...], tools: Mapping[Tool, Mapping[str, Collection[str]]]) -> list[str]:
+    """Remove everything as `cleanup` does, but for chains that another mode has under the same name.
+
+    Args:
+        excluded: networks whose virtual servers are not ours
+        tools: to delete chains with, each in its own tables, and what to spare there: chains by table
+
+    Raises:
+        BackendError: the kernel refuses it
+    """
+    try:
+        removed = _remove_servers(excluded)
+        for tool, spared in tools.items():
+            removed += await remove_rules(tool, spared)
+        return [*removed, *_remove_interface(), *_remove_sets()]
     except OSError as error:
         raise BackendError(f"cannot clean up after IPVS mode: {error}") from error
 
@@ -38,11 +59,10 @@ def _remove_servers(excluded: tuple[Network, ...]) -> list[str]:
         return []  # no IPVS, no virtual servers
     sockets = Sockets(ipvs, SetSocket(), LinkSocket())
     try:
-        index = sockets.links.index(INTERFACE)
         nothing = DesiredState(IpvsOptions(excluded=excluded))
         found = []
         for family in Family:
-            state = readback.read(sockets, family, index)
+            state = readback.read(sockets, family)
             found += repair.plan(nothing, state, ()).delta.servers_removed
         refused = ipvs.perform([ipvs.delete_server(key) for key in found]).refused
         if refused:
@@ -52,26 +72,22 @@ def _remove_servers(excluded: tuple[Network, ...]) -> list[str]:
     return [f"{len(found)} virtual servers"] if found else []
 
 
-def _remove_rules() -> list[str]:
-    removed = []
-    chains = {
-        table: list(names)
-        for table, names in FixedRules(
-            Family.IPV4, masquerade_mark=1, masquerade_all=False, local_traffic=LocalTraffic()
-        )
-        .tables()
-        .items()
-    }
-    try:
-        tools = every_tool()
-    except BackendError:
-        return []  # without the programs there can be no rules of ours
-    for tool in tools:
-        commands = rule_tables.removal(rule_tables.read(tool), chains)
-        if commands:
-            tool.restore(commands)
-            removed.append(f"chains of {tool}")
-    return removed
+async def remove_rules(tool: Tool, spared: Mapping[str, Collection[str]]) -> list[str]:
+    """Delete our chains and the jumps into them; returns what was removed, in words.
+
+    Args:
+        tool: to delete with, in its tables
+        spared: chains by table that stay
+
+    Raises:
+        ProcessError: iptables refuses
+    """
+    chains = {table: [n for n in names if n not in spared.get(table, ())] for table, names in chain_names().items()}
+    commands = rule_tables.removal(await rule_tables.read(tool), chains)
+    if not commands:
+        return []
+    await tool.restore(commands)
+    return [f"chains of {tool}"]
 
 
 def _remove_interface() -> list[str]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
-from kproxy.backends.ipvs.compile import NOTHING, Compiled, NodeAddresses, VirtualServer, compile_service
+from kproxy.backends.ipvs.compile import NOTHING, Compiled, Elements, NodeAddresses, VirtualServer, compile_service
 from kproxy.backends.ipvs.delta import Delta
 from kproxy.backends.ipvs.options import IpvsOptions
 from kproxy.backends.ipvs.sets import SetName
@@ -33,20 +33,53 @@ class DesiredState:
         """How many Services need each."""
         self._elements: Counter[tuple[SetName, Element]] = Counter()
 
-    def put(self, services: Mapping[ServiceName, Iterable[ServicePort]]) -> Delta:
+    def counts(self) -> dict[str, int]:
+        """How many objects of each kind there should be; looks at all virtual servers."""
+        return {
+            "virtual servers": len(self.servers),
+            "real servers": sum(len(server.backends) for server in self.servers.values()),
+            "addresses": len(self._addresses),
+            "set elements": len(self._elements),
+        }
+
+    def put(self, services: Mapping[ServiceName, Collection[ServicePort]]) -> Delta:
         """Set what Services need (nothing, when one has no ports); returns the difference."""
         delta = Delta()
-        changes = {
-            name: (self._compiled.get(name, NOTHING), compile_service(ports, self.options, self.node))
-            for name, ports in services.items()
-        }
+        frontends: dict[ServiceName, tuple[Compiled, Compiled]] = {}
+        """Those of whom more than endpoints has changed, before and after."""
+        elements: list[tuple[Elements, Elements]] = []
+        for name, ports in services.items():
+            old = self._compiled.get(name, NOTHING)
+            new = compile_service(ports, self.options, self.node, old)
+            if new is old:  # nothing, as before
+                continue
+            if new.frontends is not old.frontends or name in self._waiting:
+                frontends[name] = old, new
+            else:
+                self._compiled[name] = new
+                for key, server in new.servers.items():
+                    delta.change_backends(key, old.servers[key].backends, server.backends)
+                self.servers.update(new.servers)
+            if old.hairpins != new.hairpins:
+                elements.append((old.hairpins, new.hairpins))
+        if frontends:
+            self._put_frontends(frontends, delta)
+            elements += [(old.frontends.elements, new.frontends.elements) for old, new in frontends.values()]
+        if elements:
+            first, last = _count(self._elements, elements)
+            for found, target in ((first, delta.elements_added), (last, delta.elements_removed)):
+                for set_name, element in found:
+                    target.setdefault(set_name, []).append(element)
+        return delta
+
+    def _put_frontends(self, changes: Mapping[ServiceName, tuple[Compiled, Compiled]], delta: Delta) -> None:
         released: dict[ServerKey, VirtualServer] = {}
         for name, (old, new) in changes.items():
             if new.servers:
                 self._compiled[name] = new
             else:
                 self._compiled.pop(name, None)
-            (self.node_dependent.add if new.depends_on_node else self.node_dependent.discard)(name)
+            (self.node_dependent.add if new.frontends.depends_on_node else self.node_dependent.discard)(name)
             for key in old.servers:
                 if key not in new.servers and self._owners.get(key) == name:
                     del self._owners[key]
@@ -55,16 +88,8 @@ class DesiredState:
         for name in {*changes, *waiting} if waiting else changes:
             self._claim(name, released, delta)
         delta.servers_removed += released
-        addresses = [(o.addresses, n.addresses) for o, n in changes.values() if o.addresses != n.addresses]
-        if addresses:
-            delta.addresses_added, delta.addresses_removed = _count(self._addresses, addresses)
-        elements = [(o.elements, n.elements) for o, n in changes.values() if o.elements != n.elements]
-        if elements:
-            first, last = _count(self._elements, elements)
-            for found, target in ((first, delta.elements_added), (last, delta.elements_removed)):
-                for set_name, element in found:
-                    target.setdefault(set_name, []).append(element)
-        return delta
+        addresses = [(old.frontends.addresses, new.frontends.addresses) for old, new in changes.values()]
+        delta.addresses_added, delta.addresses_removed = _count(self._addresses, addresses)
 
     def _claim(self, name: ServiceName, released: dict[ServerKey, VirtualServer], delta: Delta) -> None:
         self._waiting.discard(name)
@@ -99,7 +124,8 @@ class DesiredState:
     def user(self, *, address: Address | None = None, element: Element | None = None) -> ServiceName | None:
         """A Service that needs an address or an element; searches all, for error messages."""
         for name, compiled in self._compiled.items():
-            if address in compiled.addresses or any(element == other for _, other in compiled.elements):
+            elements = compiled.frontends.elements | compiled.hairpins
+            if address in compiled.frontends.addresses or any(element == other for _, other in elements):
                 return name
         return None
 

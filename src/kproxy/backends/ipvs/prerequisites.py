@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from kproxy.backends.interface import BackendError
-from kproxy.backends.ipvs.options import SCHEDULERS, IpvsOptions
-from kproxy.backends.ipvs.programmer import INTERFACE
-from kproxy.backends.ipvs.readback import Sockets
+from kproxy.backends.ipvs import schedulers
+from kproxy.backends.ipvs.options import IpvsOptions
+from kproxy.backends.ipvs.readback import INTERFACE, Sockets
 from kproxy.backends.ipvs.sets import SetName, specification
 from kproxy.kernel.ipset.socket import SetSocket
 from kproxy.kernel.ipvs.socket import IpvsSocket
@@ -56,8 +56,9 @@ def open_sockets(options: IpvsOptions, release: str) -> Sockets:
             _set(name, value)
         if kernel_version(release) < _REUSE_FIXED:
             _set(_REUSE_MODE, "0")
-        if read_sysctl(_BRIDGE) == "0":
-            log.warning("%s is 0: pods on a bridge will miss answers from pods beside them", _BRIDGE)
+        if (found := read_sysctl(_BRIDGE)) != "1":
+            state = found or "missing (module br_netfilter)"
+            log.warning("%s is %s: pods on a bridge will miss answers from pods beside them", _BRIDGE, state)
         if any(options.timeouts):
             ipvs.set_timeouts(options.timeouts)
     except BackendError:
@@ -108,17 +109,8 @@ def _needed(module: str, option: str, use: Callable[[], T], give_up: Callable[[]
 
 
 def _check_scheduler(ipvs: IpvsSocket, name: str) -> None:
-    if name in SCHEDULERS:
-        if ipvs.has_scheduler(name):
-            return
-        load_module(f"ip_vs_{name}")
-        if ipvs.has_scheduler(name):
-            return
-    offered = [other for other in SCHEDULERS if ipvs.has_scheduler(other)]
-    raise BackendError(
-        f"ipvs.scheduler: this kernel has no scheduler {name!r} (module ip_vs_{name}); "
-        f"it offers {', '.join(offered) or 'none'}"
-    )
+    if not schedulers.is_there(ipvs, name):
+        raise BackendError(f"ipvs.scheduler: {schedulers.missing(ipvs, name)}")
 
 
 def _set(name: str, value: str) -> None:

@@ -1,27 +1,30 @@
 """One family's virtual servers, addresses and sets in the kernel, and the requests that keep them as desired."""
 
 import errno
-import time
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TypeAlias
 
 from kproxy.backends.interface import Model, Outcome, Refused
 from kproxy.backends.ipvs import readback, repair
 from kproxy.backends.ipvs.compile import NodeAddresses
 from kproxy.backends.ipvs.delta import Delta
 from kproxy.backends.ipvs.desired import DesiredState
-from kproxy.backends.ipvs.draining import Draining
+from kproxy.backends.ipvs.draining import Draining, clock
 from kproxy.backends.ipvs.options import IpvsOptions
-from kproxy.backends.ipvs.readback import PresentState, Sockets
+from kproxy.backends.ipvs.readback import INTERFACE, PresentState, Sockets
+from kproxy.backends.ipvs.repair import Repair
+from kproxy.backends.ipvs.schedulers import missing as missing_scheduler
 from kproxy.backends.ipvs.sets import SetName, specifications
 from kproxy.kernel.ipset.elements import Element, SetSpecification
 from kproxy.kernel.ipset.socket import SetElements
-from kproxy.kernel.ipvs.protocol import RealServerName, ServerKey
+from kproxy.kernel.ipvs.protocol import Backend, RealServerName, ServerKey
 from kproxy.kernel.links import HostAddress
-from kproxy.kernel.requests import Refusal, Request
+from kproxy.kernel.requests import Performed, Refusal, Request
 from kproxy.services.addresses import Address, Family
 from kproxy.services.model import ServiceName
 
-INTERFACE = "kube-ipvs0"
+ChangeSets: TypeAlias = Callable[[Iterable[tuple[SetSpecification, Collection[Element]]]], tuple[int, list[Refusal]]]
+_NOTHING = Performed(0, 0, ())
 _NOT_AS_THOUGHT = (errno.EEXIST, errno.ENOENT, errno.ESRCH, errno.ENODEV)
 """Nobody's object is at fault: a full sync will find out what happened."""
 
@@ -39,6 +42,8 @@ class Programmer:
         self._node_addresses: frozenset[Address] = frozenset()
         self._node_ips: frozenset[Address] = frozenset()
         self._programmed: set[ServerKey] = set()
+        self._refused: set[object] = set()
+        """What requests that the kernel refused since the last full sync were about."""
         self._node_changed = False
         self._loaded = False
 
@@ -56,25 +61,20 @@ class Programmer:
 
     # ------------------------------------------------------------------ a change
 
-    def sync(self, changed: Iterable[ServiceName], model: Model) -> Outcome:
+    def sync(self, changed: Collection[ServiceName], model: Model) -> Outcome:
         """Write the Services that changed.
 
         Raises:
             OSError: requests could not be sent
         """
-        names = set(changed)
-        if self._node_changed and self._apply_node(self.desired.node.own, self.desired.addresses()):
-            names |= self.desired.node_dependent
-        delta = self.desired.put({name: model.ports(name, self.family) for name in names})
+        if self._node_changed and self._apply_node(self.desired.node.own):
+            changed = self.desired.node_dependent.union(changed)
+        delta = self.desired.put({name: model.ports(name, self.family) for name in changed})
         return self._write(delta, full=False)
 
-    def _apply_node(self, own: frozenset[Address], dummy: Container[Address]) -> bool:
-        """Learn the node's addresses; returns whether that changes any Service.
-
-        Who sets where NodePorts answer lists the addresses of all interfaces, those of the dummy interface included.
-        """
-        node_ports = frozenset(a for a in self._node_addresses if a in own or a not in dummy)
-        node = NodeAddresses(node_ports, own, self._node_ips)
+    def _apply_node(self, own: frozenset[Address]) -> bool:
+        """Learn the node's addresses; returns whether that changes any Service."""
+        node = NodeAddresses(self._node_addresses, own, self._node_ips)
         changed = node != self.desired.node
         self.desired.node = node
         self._node_changed = False
@@ -89,103 +89,138 @@ class Programmer:
             OSError: the kernel could not be asked, or requests not sent
         """
         self._interface = self._sockets.links.ensure_dummy(INTERFACE)
-        state = self._read()
+        state = readback.read(self._sockets, self.family)
         for name, wanted in self._specifications.items():
             self._sockets.sets.ensure(wanted, state.sets[name])
-        moved = self._apply_node(state.own_addresses, state.addresses | self.desired.addresses())
+        moved = self._apply_node(state.own_addresses)
         names: Iterable[ServiceName] = changed if self._loaded and not moved else model.names()
         self.desired.put({name: model.ports(name, self.family) for name in {*names, *changed}})
         self._loaded = True
         found = repair.plan(self.desired, state, self._programmed)
-        now = time.monotonic()
-        for key, backend in (*found.draining, *found.weightless):
-            self.draining.begin(key, backend, now)
+        self._refused.clear()
+        self._resume_draining(found)
         return self._write(found.delta, full=True)
 
-    def drifted(self) -> bool:
-        """Whether the kernel holds something else than it should.
+    def _resume_draining(self, found: Repair) -> None:
+        """Learn deadlines of a process before this one; who has none is given one."""
+        now = clock()
+        unknown: dict[ServerKey, list[Backend]] = {}
+        for key, backend in found.draining:
+            if (key, backend) not in self.draining:
+                unknown.setdefault(key, []).append(backend)
+        for key, backends in unknown.items():
+            deadlines = {server.backend: server.upper_threshold for server in self._sockets.ipvs.real_servers(key)}
+            for backend in backends:
+                if not self.draining.resume(key, backend, deadlines.get(backend, 0), now):
+                    found.delta.backends_removed.append((key, backend))
 
-        Raises:
-            OSError: the kernel could not be asked
-        """
-        if self._interface != self._sockets.links.index(INTERFACE):
+    def differs_from(self, state: PresentState) -> bool:
+        """Whether the kernel holds something else than it should."""
+        if state.interface != self._interface or None in state.sets.values():
             return True
-        state = self._read()
-        if None in state.sets.values():
-            return True
-        return len(repair.plan(self.desired, state, self._programmed).delta) > 0
-
-    def _read(self) -> PresentState:
-        return readback.read(self._sockets, self.family, self._interface)
+        delta = repair.plan(self.desired, state, self._programmed).delta
+        delta.leave_out(self._refused)
+        return bool(delta)
 
     # ------------------------------------------------------------------ writing
 
     def _write(self, delta: Delta, *, full: bool) -> Outcome:
         """Write a delta. What lets traffic through comes before what attracts it, and goes after it."""
         sockets = self._sockets
-        others: list[tuple[int, list[Refusal]]] = []
+        others: list[tuple[int, int, list[Refusal]]] = []
+        """Objects, bytes and refusals of each step but the main one."""
         if delta.elements_added:
-            others.append(sockets.sets.add(self._with_specifications(delta.elements_added)))
+            others.append(self._change_sets(sockets.sets.add, delta.elements_added))
         if delta.addresses_added:
-            others.append(sockets.links.add(self._interface, delta.addresses_added))
-        _, size, refusals = sockets.ipvs.perform(self._requests(delta))
+            others.append((len(delta.addresses_added), *sockets.links.add(self._interface, delta.addresses_added)))
+        requests = self._requests(delta)
+        objects, size, refusals = sockets.ipvs.perform(requests) if requests else _NOTHING
         if delta.addresses_removed:
-            others.append(sockets.links.remove(self._interface, delta.addresses_removed))
+            removed = delta.addresses_removed
+            others.append((len(removed), *sockets.links.remove(self._interface, removed)))
         if delta.elements_removed:
-            others.append(sockets.sets.delete(self._with_specifications(delta.elements_removed)))
-        for written, refused in others:
+            others.append(self._change_sets(sockets.sets.delete, delta.elements_removed))
+        for more, written, refused in others:
+            objects += more
             size += written
             refusals += tuple(refused)
-        self._programmed.update([key for key, _ in delta.servers_added])
-        self._programmed.difference_update(delta.servers_removed)
-        return Outcome(self.family, full, len(delta), size, tuple(map(self._explain, refusals)))
+        return Outcome(self.family, full, objects, size, self._explain(refusals) if refusals else ())
 
     def _requests(self, delta: Delta) -> list[Request]:
         ipvs, draining = self._sockets.ipvs, self.draining
-        requests = [ipvs.add_server(key, settings) for key, settings in delta.servers_added]
-        requests += [ipvs.change_server(key, settings) for key, settings in delta.servers_changed]
-        for key, backend in delta.backends_added:
-            wanted_again = draining.end(key, backend)
-            requests.append(ipvs.set_weight(key, backend, 1) if wanted_again else ipvs.add_backend(key, backend))
-        now = time.monotonic()
+        requests: list[Request] = []
+        if delta.servers_added:
+            requests += [ipvs.add_server(key, settings) for key, settings in delta.servers_added]
+            self._programmed.update([key for key, _ in delta.servers_added])
+        if delta.servers_changed:
+            requests += [ipvs.change_server(key, settings) for key, settings in delta.servers_changed]
+        for key, backend, weight in delta.backends_added:
+            write = ipvs.set_weight if draining.end(key, backend) else ipvs.add_backend
+            requests.append(write(key, backend, weight))
+        for key, backend, weight in delta.backends_changed:
+            draining.end(key, backend)
+            requests.append(ipvs.set_weight(key, backend, weight))
         for key, backend in delta.backends_removed:
-            if self.desired.options.drains and Draining.applies_to(key):
-                draining.begin(key, backend, now)
-                requests.append(ipvs.set_weight(key, backend, 0))
+            if draining.applies_to(key, self.desired.servers[key].settings):
+                requests.append(ipvs.set_weight(key, backend, 0, draining.begin(key, backend, clock())))
             else:
                 requests.append(ipvs.delete_backend(key, backend))
         for key in delta.servers_removed:
             draining.end_all(key)
+            self._programmed.discard(key)
             requests.append(ipvs.delete_server(key))
         return requests
 
-    def _with_specifications(
-        self, elements: Mapping[SetName, Collection[Element]]
-    ) -> list[tuple[SetSpecification, Collection[Element]]]:
-        return [(self._specifications[name], found) for name, found in elements.items()]
+    def _change_sets(
+        self, change: ChangeSets, elements: Mapping[SetName, Collection[Element]]
+    ) -> tuple[int, int, list[Refusal]]:
+        size, refused = change([(self._specifications[name], found) for name, found in elements.items()])
+        return sum(map(len, elements.values())), size, refused
 
-    def _explain(self, refusal: Refusal) -> Refused:
+    def _explain(self, refusals: Collection[Refusal]) -> tuple[Refused, ...]:
+        schedulers: dict[ServerKey, str] = {}
+        """Of virtual servers that the kernel could not make for want of them."""
+        for request, answer in refusals:
+            if isinstance(request.about, ServerKey) and answer.error == errno.ENOENT:
+                schedulers[request.about] = self.desired.servers[request.about].settings.scheduler
+        self._refused.update(about for (*_, about), _ in refusals if not isinstance(about, SetElements))
+        words = {name: missing_scheduler(self._sockets.ipvs, name) for name in set(schedulers.values())}
+        found = []
+        for refusal in refusals:
+            about = refusal.request.about
+            if isinstance(about, ServerKey) and about in schedulers:
+                found.append(Refused(self.desired.owner(about), f"{about}: {words[schedulers[about]]}"))
+            elif not self._follows_from_another(refusal):
+                found.append(Refused(self._at_fault(refusal), str(refusal)))
+        return tuple(found)
+
+    def _follows_from_another(self, refusal: Refusal) -> bool:
+        """Whether a real server is refused because its virtual server was."""
         about = refusal.request.about
-        owner: ServiceName | None = None
+        no_server = refusal.answer.error == errno.ESRCH
+        return no_server and isinstance(about, RealServerName) and about.key in self._refused
+
+    def _at_fault(self, refusal: Refusal) -> ServiceName | None:
+        about = refusal.request.about
         if refusal.answer.error in _NOT_AS_THOUGHT:
-            pass
-        elif isinstance(about, ServerKey):
-            owner = self.desired.owner(about)
-        elif isinstance(about, RealServerName):
-            owner = self.desired.owner(about.key)
-        elif isinstance(about, HostAddress):
-            owner = self.desired.user(address=bytes(about))
-        elif isinstance(about, SetElements):
-            owner = self.desired.user(element=about.elements[0])
-        return Refused(owner, str(refusal))
+            return None
+        if isinstance(about, ServerKey):
+            return self.desired.owner(about)
+        if isinstance(about, RealServerName):
+            return self.desired.owner(about.key)
+        if isinstance(about, HostAddress):
+            return self.desired.user(address=bytes(about))
+        if isinstance(about, SetElements):
+            return self.desired.user(element=about.elements[0])
+        return None
 
     # ------------------------------------------------------------------ graceful termination
 
-    def end_draining(self, now: float) -> int:
+    def end_draining(self, now: int) -> int:
         """Delete the real servers that have drained; returns how many.
 
         Args:
-            now: the monotonic clock's time in seconds
+            now: what `clock` says
 
         Raises:
             OSError: the kernel could not be asked, or requests not sent

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from kproxy.backends.ipvs.sets import SetName, specifications
+from kproxy.kernel.interface_addresses import VIRTUAL_SERVERS_INTERFACE
 from kproxy.kernel.ipset.elements import Element, SetType
 from kproxy.kernel.ipset.socket import ListedSet, SetSocket
 from kproxy.kernel.ipvs.listing import read_real_servers
@@ -10,6 +11,9 @@ from kproxy.kernel.ipvs.protocol import Backend, ServerKey, ServerSettings
 from kproxy.kernel.ipvs.socket import IpvsSocket
 from kproxy.kernel.links import LinkSocket
 from kproxy.services.addresses import Address, Family
+
+INTERFACE = VIRTUAL_SERVERS_INTERFACE
+"""The dummy interface that has the addresses of all Services."""
 
 
 class Sockets(NamedTuple):
@@ -32,6 +36,8 @@ class PresentServer(NamedTuple):
 class PresentState(NamedTuple):
     """What there is, ours or not."""
 
+    interface: int
+    """The index of our dummy interface, 0 when there is none."""
     servers: dict[ServerKey, PresentServer]
     addresses: frozenset[Address]
     """On our dummy interface."""
@@ -44,13 +50,12 @@ class PresentState(NamedTuple):
         return listed.elements if listed else set()
 
 
-def read(sockets: Sockets, family: Family, interface: int) -> PresentState:
+def read(sockets: Sockets, family: Family) -> PresentState:
     """Read everything, in a fixed number of requests.
 
     Args:
         sockets: to ask
         family: whose objects
-        interface: the index of our dummy interface
 
     Raises:
         OSError: the kernel refuses
@@ -61,10 +66,12 @@ def read(sockets: Sockets, family: Family, interface: int) -> PresentState:
         for key, settings in sockets.ipvs.servers()
         if len(key.address) == family.length
     }
+    interface = sockets.links.index(INTERFACE)
     by_interface = sockets.links.addresses()
     own = {a for index, found in by_interface.items() if index != interface for a in found}
     sets = {name: _usable(sockets.sets.list(wanted), wanted.type) for name, wanted in specifications(family).items()}
     return PresentState(
+        interface,
         servers,
         frozenset(a for a in by_interface.get(interface, ()) if len(a) == family.length and not _link_local(a)),
         frozenset(a for a in own if len(a) == family.length),

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
+from kproxy.backends.ipvs.compile import VirtualServer
 from kproxy.backends.ipvs.delta import Delta
 from kproxy.backends.ipvs.desired import DesiredState
 from kproxy.backends.ipvs.draining import Draining
@@ -20,8 +21,6 @@ class Repair(NamedTuple):
     delta: Delta
     draining: list[tuple[ServerKey, Backend]]
     """Real servers that drain already, by their weight."""
-    weightless: list[tuple[ServerKey, Backend]]
-    """Real servers whose weight is wrong; the delta adds them."""
 
 
 def is_ours(key: ServerKey, state: PresentState, options: IpvsOptions, programmed: Collection[ServerKey]) -> bool:
@@ -47,8 +46,7 @@ def is_ours(key: ServerKey, state: PresentState, options: IpvsOptions, programme
 def plan(desired: DesiredState, state: PresentState, programmed: Collection[ServerKey]) -> Repair:
     """Compute what it takes to get from the state to what is desired."""
     delta = Delta()
-    repair = Repair(delta, [], [])
-    options = desired.options
+    repair = Repair(delta, [])
     for key, server in desired.servers.items():
         present = state.servers.get(key)
         if present is None:
@@ -56,9 +54,9 @@ def plan(desired: DesiredState, state: PresentState, programmed: Collection[Serv
             continue
         if present.settings != server.settings:
             delta.servers_changed.append((key, server.settings))
-        _plan_backends(key, server.backends, present, options, repair)
+        _plan_backends(key, server, present, repair)
     for key in state.servers.keys() - desired.servers.keys():
-        if is_ours(key, state, options, programmed):
+        if is_ours(key, state, desired.options, programmed):
             delta.servers_removed.append(key)
     wanted_addresses = desired.addresses()
     delta.addresses_added = sorted(wanted_addresses - state.addresses)
@@ -72,21 +70,20 @@ def plan(desired: DesiredState, state: PresentState, programmed: Collection[Serv
     return repair
 
 
-def _plan_backends(
-    key: ServerKey, wanted: frozenset[Backend], present: PresentServer, options: IpvsOptions, repair: Repair
-) -> None:
+def _plan_backends(key: ServerKey, wanted: VirtualServer, present: PresentServer, repair: Repair) -> None:
+    if wanted.backends == present.weights:
+        return
     delta = repair.delta
-    for backend in wanted:
-        weight = present.weights.get(backend)
-        if weight == 1:
-            continue
-        delta.backends_added.append((key, backend))
-        if weight is not None:
-            repair.weightless.append((key, backend))
+    for backend, weight in wanted.backends.items():
+        found = present.weights.get(backend)
+        if found is None:
+            delta.backends_added.append((key, backend, weight))
+        elif found != weight:
+            delta.backends_changed.append((key, backend, weight))
     for backend, weight in present.weights.items():
-        if backend in wanted:
+        if backend in wanted.backends:
             continue
-        if weight == 0 and options.drains and Draining.applies_to(key):
+        if weight == 0 and Draining.applies_to(key, wanted.settings):
             repair.draining.append((key, backend))
         else:
             delta.backends_removed.append((key, backend))

@@ -1,6 +1,6 @@
 """The fixed rules in the kernel: written when they are not there, and left alone when they are."""
 
-from kproxy.backends.iptables.saved import Saved, SavedTable
+from kproxy.backends.iptables.saved import Saved, SavedTable, jump_target
 from kproxy.backends.iptables.tool import Tool
 from kproxy.backends.ipvs.rules import FILTER, JUMPS, NAT, FixedRules
 
@@ -42,20 +42,24 @@ def removal(saved: dict[str, Saved], chains: dict[str, list[str]]) -> bytes:
     for table, names in chains.items():
         present = saved[table].table(table)
         there = [name for name in names if name.encode() in present]
-        jumps = [f"-D {chain} {rule}" for chain, rule in JUMPS[table] if _has(present, chain, rule)]
+        jumps = [
+            f"-D {chain} {rule}"
+            for chain, rule in JUMPS[table]
+            if jump_target(rule.encode()).decode() in names and _has(present, chain, rule)
+        ]
         if there or jumps:
             parts += [f"*{table}", *(f":{name} - [0:0]" for name in there), *jumps]
             parts += [*(f"-X {name}" for name in there), "COMMIT"]
     return ("\n".join(parts) + "\n").encode() if parts else b""
 
 
-def read(tool: Tool) -> dict[str, Saved]:
+async def read(tool: Tool) -> dict[str, Saved]:
     """Read the tables that the rules are in.
 
     Raises:
         ProcessError: iptables-save failed
     """
-    return {table: tool.save(table) for table in (NAT, FILTER)}
+    return {table: await tool.save(table) for table in (NAT, FILTER)}
 
 
 def _has(present: SavedTable, chain: str, rule: str) -> bool:

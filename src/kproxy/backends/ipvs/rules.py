@@ -182,5 +182,11 @@ class FixedRules:
         }
 
 
+def chain_names() -> dict[str, list[str]]:
+    """The names of all chains of ours, by table; they depend on nothing."""
+    rules = FixedRules(Family.IPV4, masquerade_mark=1, masquerade_all=False, local_traffic=LocalTraffic())
+    return {table: list(chains) for table, chains in rules.tables().items()}
+
+
 def _rule(words: str, match: str, target: str) -> str:
     return f"{comment(words)} {match} -j {target}"

@@ -41,15 +41,15 @@ class NftablesBackend:
     def families(self) -> Collection[Family]:
         return self._tables.keys()
 
-    def sync(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
-        return [table.sync(changed, model) for table in self._tables.values()]
+    async def sync(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+        return [await table.sync(changed, model) for table in self._tables.values()]
 
-    def sync_all(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
+    async def sync_all(self, changed: Collection[ServiceName], model: Model) -> list[Outcome]:
         if self._monitor is None:
-            return [table.sync_all(changed, model) for table in self._tables.values()]
+            return [await table.sync_all(changed, model) for table in self._tables.values()]
         generation, commits = self._socket.generation(), self._socket.commits
         with self._monitor.paused():
-            outcomes = [table.sync_all(changed, model) for table in self._tables.values()]
+            outcomes = [await table.sync_all(changed, model) for table in self._tables.values()]
         if self._socket.generation() - generation != self._socket.commits - commits:
             # Somebody else committed while nobody listened; it may have been to our table.
             self._on_tampering()
@@ -65,6 +65,9 @@ class NftablesBackend:
 
     def rule_counts(self) -> Mapping[Family, Mapping[str, RuleCount]]:
         return {}
+
+    def object_counts(self) -> Mapping[Family, Mapping[str, int]]:
+        return {family: table.element_counts for family, table in self._tables.items()}
 
     def packet_counters(self) -> Mapping[str, int]:
         return {}

@@ -1,5 +1,6 @@
 """One family's table in the kernel, and the transactions that keep it as desired."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping
 
 from kproxy.backends.interface import Model, Outcome, Refused
@@ -20,6 +21,9 @@ _MAX_UNUSED = 32
 
 _READINGS = 3
 """How often the table is read again when what was read and what the kernel says differ."""
+
+_SLICE = 500
+"""How many Services are compiled in one go, before the event loop gets a turn: some 30 ms."""
 
 _MAX_REFUSALS = 16
 """How many Services in turn may be refused in one full sync before it is given up until the next one."""
@@ -47,6 +51,11 @@ class KernelTable:
         self._refused: set[ServiceName] = set()
         self._outdated: set[ServiceName] = set()
 
+    @property
+    def element_counts(self) -> Mapping[str, int]:
+        """How many elements each set has, those that the packet path adds left out."""
+        return self._counts
+
     def set_node_port_addresses(self, addresses: Collection[Address]) -> None:
         self._addresses = {a for a in addresses if len(a) == self.family.length}
 
@@ -58,7 +67,7 @@ class KernelTable:
 
     # ------------------------------------------------------------------ a change
 
-    def sync(self, changed: Iterable[ServiceName], model: Model) -> Outcome:
+    async def sync(self, changed: Iterable[ServiceName], model: Model) -> Outcome:
         """Write the Services that changed.
 
         Raises:
@@ -73,7 +82,7 @@ class KernelTable:
             self.desired.put_node_port_ips(self._addresses, delta)
             self._addresses = None
         if self._overflows(delta):
-            return self.sync_all((), model)
+            return await self.sync_all((), model)
         wanted = self.desired.balancers()
         missing, unused = wanted - self._balancers, self._balancers - wanted
         if len(unused) <= _MAX_UNUSED:
@@ -97,25 +106,42 @@ class KernelTable:
 
     # ------------------------------------------------------------------ everything
 
-    def sync_all(self, changed: Collection[ServiceName], model: Model) -> Outcome:
+    async def sync_all(self, changed: Collection[ServiceName], model: Model) -> Outcome:
         """Read the table back and write the difference, or the whole table where it is not ours.
 
         A Service that the kernel refuses is left out, so that the others are served; the next call tries it again.
+        The event loop goes on meanwhile: with a million endpoints this takes seconds.
 
         Raises:
             OSError: the kernel could not be asked, or the transaction not sent
         """
-        state = readback.read(self._socket, self.family, self.options)
+        state = await asyncio.to_thread(readback.read, self._socket, self.family, self.options)
+        await self._take_in(changed, model, state)
+        return await asyncio.to_thread(self._write, state)
+
+    async def _take_in(self, changed: Collection[ServiceName], model: Model, state: readback.TableState | None) -> None:
+        """Bring what is desired up to date. What is announced meanwhile is the next sync's."""
+        outdated, self._outdated = self._outdated, set()
         if self._loaded:
-            for name in {*changed, *self._refused, *self._outdated}:
-                self.desired.put(name, model.ports(name, self.family), None)
-            self._refused.clear()
-            self._outdated.clear()
+            names = [*{*changed, *self._refused, *outdated}]
         else:
-            self._load(model, state)
+            names = list(model.names())
+            if state:
+                self.desired.adopt(state.records)
+        for number, name in enumerate(names):
+            self.desired.put(name, model.ports(name, self.family), None)
+            if number % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+        self._refused.clear()
+        if not self._loaded:
+            self.desired.forget_adopted()
+            self._loaded = True
         if self._addresses is not None:
             self.desired.put_node_port_ips(self._addresses, Delta())
             self._addresses = None
+
+    def _write(self, state: readback.TableState | None) -> Outcome:
+        """Commit what the kernel lacks of what is desired. Runs beside the event loop."""
         refused: list[Refused] = []
         readings = 0 if state else _READINGS
         learned: list[Message] | None = None
@@ -168,14 +194,6 @@ class KernelTable:
         for name in delta.added.keys() | delta.deleted.keys():
             change = len(delta.added.get(name, ())) - len(delta.deleted.get(name, ()))
             self._counts[name] = self._counts.get(name, 0) + change
-
-    def _load(self, model: Model, state: readback.TableState | None) -> None:
-        if state:
-            self.desired.adopt(state.records)
-        for name in model.names():
-            self.desired.put(name, model.ports(name, self.family), None)
-        self.desired.forget_adopted()
-        self._loaded = True
 
     def _repair(
         self, state: readback.TableState | None, desired: Mapping[str, bytes], learned: list[Message]

@@ -75,6 +75,8 @@ class RealServer(NamedTuple):
     weight: int
     connections: int
     """Active and inactive (closing) ones."""
+    upper_threshold: int = 0
+    """The number of connections above which it gets no new ones, 0 for any; only netlink tells."""
 
 
 class RealServerName(NamedTuple):
@@ -117,7 +119,7 @@ def service(key: ServerKey, settings: ServerSettings) -> bytes:
     )
 
 
-def destination(backend: Backend, weight: int) -> bytes:
+def destination(backend: Backend, weight: int, upper_threshold: int = 0) -> bytes:
     """The attribute that describes a real server in full."""
     return _DEST.pack(
         *(64, CMD_DEST | _NEST),
@@ -125,7 +127,7 @@ def destination(backend: Backend, weight: int) -> bytes:
         *(6, _DEST_PORT, backend[-2:]),
         *(8, _DEST_FORWARD, _MASQUERADE),
         *(8, _DEST_WEIGHT, weight),
-        *(8, _DEST_UPPER, 0),
+        *(8, _DEST_UPPER, upper_threshold),
         *(8, _DEST_LOWER, 0),
     )
 
@@ -155,6 +157,7 @@ def read_destination(data: memoryview, address_length: int) -> RealServer | None
     try:
         backend = bytes(found[_DEST_ADDR][:address_length]) + bytes(found[_DEST_PORT])
         active, inactive = _U32.unpack(found[_DEST_ACTIVE])[0], _U32.unpack(found[_DEST_INACTIVE])[0]
-        return RealServer(backend, _U32.unpack(found[_DEST_WEIGHT])[0], active + inactive)
+        upper_threshold = _U32.unpack(found[_DEST_UPPER])[0]
+        return RealServer(backend, _U32.unpack(found[_DEST_WEIGHT])[0], active + inactive, upper_threshold)
     except (KeyError, struct.error):
         return None

@@ -69,14 +69,16 @@ class IpvsSocket:
     def add_backend(self, key: ServerKey, backend: Backend, weight: int = 1) -> Request:
         return self._destination(protocol.NEW_DEST, key, backend, weight)
 
-    def set_weight(self, key: ServerKey, backend: Backend, weight: int) -> Request:
-        return self._destination(protocol.SET_DEST, key, backend, weight)
+    def set_weight(self, key: ServerKey, backend: Backend, weight: int, upper_threshold: int = 0) -> Request:
+        return self._destination(protocol.SET_DEST, key, backend, weight, upper_threshold)
 
     def delete_backend(self, key: ServerKey, backend: Backend) -> Request:
         return self._destination(protocol.DEL_DEST, key, backend, 0)
 
-    def _destination(self, command: int, key: ServerKey, backend: Backend, weight: int) -> Request:
-        body = protocol.identity(key) + protocol.destination(backend, weight)
+    def _destination(
+        self, command: int, key: ServerKey, backend: Backend, weight: int, upper_threshold: int = 0
+    ) -> Request:
+        body = protocol.identity(key) + protocol.destination(backend, weight, upper_threshold)
         return self._request(command, body, RealServerName(key, backend))
 
     def _request(self, command: int, attributes_: bytes, about: object) -> Request:

@@ -1,0 +1,1 @@
+"""The userspace mode: the proxy accepts connections itself and forwards them."""
