@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from kproxy.config import parse_command_line
+from kproxy.config.dump import to_configz
 from kproxy.node.health import TO_BE_DELETED_TAINT, ProxyHealth
 from kproxy.node.http import health_app, metrics_app
 from kproxy.node.metrics import Metrics
@@ -136,10 +138,20 @@ async def test_on_a_node_that_leaves_only_healthz_is_503(health: Health, probe: 
     assert list(await answer.json()) == ["lastUpdated", "currentTime", "healthy", "status"]
 
 
+async def test_a_proxy_that_starts_is_alive_but_gets_no_traffic_yet(
+    health: Health, probe: TestClient[Any, Any]
+) -> None:
+    for path, status in (("/healthz", 503), ("/livez", 200)):
+        answer = await probe.get(path)
+        assert answer.status == status
+        of_family = {"lastUpdated": "0001-01-01T00:00:00Z", "healthy": status == 200}
+        assert (await answer.json())["status"]["IPv4"] == of_family
+    health.proxy.queued()
+    health.advance(2 * PERIOD)
+    assert (await probe.get("/livez")).status == 503, "it cannot program anything"
+
+
 async def test_a_proxy_that_lags_says_since_when(health: Health, probe: TestClient[Any, Any]) -> None:
-    answer = await probe.get("/livez")
-    assert answer.status == 503
-    assert (await answer.json())["status"]["IPv4"] == {"lastUpdated": "0001-01-01T00:00:00Z", "healthy": False}
     health.sync()
     health.proxy.queued()
     health.advance(2 * PERIOD)
@@ -180,7 +192,8 @@ async def test_answers_are_counted() -> None:
 
 
 async def test_the_metrics_address() -> None:
-    async with TestClient(TestServer(metrics_app(Metrics(), "nftables", lambda: b'{"mode":"nftables"}'))) as client:
+    configuration = parse_command_line(["--proxy-mode=nftables"]).configuration
+    async with TestClient(TestServer(metrics_app(Metrics(), lambda: configuration))) as client:
         answer = await client.get("/proxyMode")
         assert (answer.status, await answer.read()) == (200, b"nftables")
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -189,7 +202,7 @@ async def test_the_metrics_address() -> None:
         assert (answer.status, await answer.read()) == (200, b"ok")
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
         answer = await client.get("/configz")
-        assert await answer.read() == b'{"kubeproxy.config.k8s.io":{"mode":"nftables"}}'
+        assert await answer.read() == to_configz(configuration)
         assert answer.headers["Content-Type"] == "application/json"
         answer = await client.get("/metrics")
         assert answer.status == 200

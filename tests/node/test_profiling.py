@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from kproxy.config import parse_command_line
 from kproxy.node.http import metrics_app
 from kproxy.node.metrics import Metrics
 from kproxy.node.profiling import install_profiling
@@ -104,7 +105,8 @@ levels: list[int] = []
 @pytest.fixture
 async def client() -> AsyncIterator[TestClient[Any, Any]]:
     levels.clear()
-    app = metrics_app(Metrics(), "nftables", lambda: b"{}", install_profiling(levels.append))
+    configuration = parse_command_line(["--profiling"]).configuration
+    app = metrics_app(Metrics(), lambda: configuration, install_profiling(levels.append))
     async with TestClient(TestServer(app)) as made:
         yield made
 
