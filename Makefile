@@ -4,9 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO_PACKAGES := iproute2 nftables util-linux
-TEST_PACKAGES := $(DEMO_PACKAGES) iptables ipset conntrack procps
+TEST_PACKAGES := $(DEMO_PACKAGES) iptables ipset conntrack procps systemd
 
-.PHONY: help setup demo test test-vm lint format bench-nftables bench-iptables bench-ipvs clean
+.PHONY: help setup demo test test-vm lint format bench-nftables bench-iptables bench-ipvs bench-userspace image test-image docs fuzz clean
 
 help:
 	@echo "make demo            a node, pods, a second node and a client out of network namespaces, with traffic"
@@ -18,6 +18,10 @@ help:
 	@echo "make bench-nftables  the figures of nftables mode, beside the floor that the kernel sets"
 	@echo "make bench-iptables  those of iptables mode, beside iptables-restore alone"
 	@echo "make bench-ipvs      those of IPVS mode, where need be in the virtual machine"
+	@echo "make bench-userspace those of userspace mode, beside HAProxy"
+	@echo "make image           the container image, by buildah, without a registry"
+	@echo "make test-image      the tests of that image"
+	@echo "make fuzz            inputs for the parsers, guided by coverage, for ten minutes"
 	@echo "make clean           remove .venv and caches"
 
 setup: $(STAMP)
@@ -52,14 +56,26 @@ format: setup
 	$(BIN)/ruff format .
 
 test-vm: setup
-	@[ ! -e /proc/net/ip_vs ] || echo "This kernel has IPVS: make test runs these tests without a machine"
-	tests/vm/run $(BIN)/pytest -p no:cacheprovider tests/ipvs/kernel
+	$(BIN)/pytest -m ipvs
+
+bench-userspace: setup
+	scripts/install-packages haproxy wrk
+	$(BIN)/python -m kproxy.bench userspace
 
 bench-nftables bench-iptables: setup
 	$(BIN)/python -m kproxy.bench $(@:bench-%=%)
 
 bench-ipvs: setup
 	[ -e /proc/net/ip_vs ] && $(BIN)/python -m kproxy.bench ipvs || tests/vm/run $(BIN)/python -m kproxy.bench ipvs
+
+image:
+	deploy/image/build build/image
+
+test-image: setup image
+	KPROXY_IMAGE=build/image/rootfs $(BIN)/pytest tests/deploy
+
+fuzz: setup
+	for target in config kubeconfig watch manifest; do tests/fuzz/run $$target --seconds 150 || exit 1; done
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.vm.elsewhere"]
+
 # How fast examples are made tells about the machine's load, not about the code.
 settings.register_profile("kproxy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("kproxy")

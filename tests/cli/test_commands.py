@@ -27,7 +27,9 @@ def run(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env={"COLUMNS": "100"})
 
 
-@pytest.mark.parametrize("command", ["run", "render", "apiserver", "demo", "lab", "cleanup"])
+@pytest.mark.parametrize(
+    "command", ["run", "render", "apiserver", "demo", "lab", "cleanup", "status", "doctor", "switch", "trace", "diff"]
+)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     shown = run("kproxy", command, "--help")
     assert shown.returncode == 0

@@ -49,7 +49,7 @@ def test_a_failing_endpoint_is_left_alone_and_then_tried_by_one() -> None:
     bad.failed(11.6)
     assert {pick(pool, now=11.6 + 1.5 * FIRST_PAUSE) for _ in range(8)} == {good}
     bad.succeeded()
-    assert {pick(pool, now=11.7) for _ in range(2)} == {good, bad}
+    assert {pick(pool, now=11.7) for _ in range(3)} == {good, bad}
 
 
 def test_pauses_double_up_to_a_limit() -> None:

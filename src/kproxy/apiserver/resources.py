@@ -117,8 +117,34 @@ SERVICE_CIDRS = Resource(
     namespaced=False,
     has_status=True,
 )
+PODS = Resource(
+    "",
+    "v1",
+    "Pod",
+    "pods",
+    "core_v1.Pod",
+    short_names=("po",),
+    categories=("all",),
+    has_status=True,
+    selectable=_paths("spec.nodeName", "status.phase", "status.podIP"),
+)
+CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps", "core_v1.ConfigMap", short_names=("cm",))
+SECRETS = Resource("", "v1", "Secret", "secrets", "core_v1.Secret", selectable=_paths("type"))
+DAEMON_SETS = Resource(
+    "apps",
+    "v1",
+    "DaemonSet",
+    "daemonsets",
+    "apps_v1.DaemonSet",
+    short_names=("ds",),
+    categories=("all",),
+    has_status=True,
+)
 
-RESOURCES = (SERVICES, ENDPOINT_SLICES, NODES, NAMESPACES, EVENTS, NEW_EVENTS, SERVICE_CIDRS)
+RESOURCES = (
+    *(SERVICES, ENDPOINT_SLICES, NODES, NAMESPACES, EVENTS, NEW_EVENTS, SERVICE_CIDRS),
+    *(PODS, CONFIG_MAPS, SECRETS, DAEMON_SETS),
+)
 STORED_RESOURCES = tuple(resource for resource in RESOURCES if not resource.stored_as)
 
 _BY_KIND = {(resource.api_version, resource.kind): resource for resource in RESOURCES}

@@ -17,7 +17,7 @@ import msgspec
 from kproxy.apiserver.errors import Json
 from kproxy.apiserver.resources import Resource
 
-QUANTITY_MAPS = ("capacity", "allocatable")
+QUANTITY_MAPS = ("capacity", "allocatable", "limits", "requests")
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class Store:
         Raises `ValueError` for ranges that cannot be allocated from.
         """
         networks = [ipaddress.ip_network(text, strict=False) for text in service_cidrs]
-        self._strategies: dict[str, Strategy] = {
+        self._strategies: dict[str, Strategy] = {resource.key: Strategy() for resource in STORED_RESOURCES} | {
             SERVICES.key: ServiceStrategy(networks, node_ports),
             ENDPOINT_SLICES.key: EndpointSliceStrategy(),
             NODES.key: NodeStrategy(),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from kproxy.services.addresses import Address, Family
+from kproxy.services.flows import ServedModel
 from kproxy.services.local_traffic import LocalTraffic
 from kproxy.services.model import ServiceName, ServicePort
 
@@ -55,6 +56,17 @@ class RuleCount(NamedTuple):
     """Rules that the last sync wrote to it."""
 
 
+class Sample(NamedTuple):
+    """One value of a metric that a single mode has."""
+
+    name: str
+    help: str
+    labels: Mapping[str, str]
+    value: float
+    gauge: bool
+    """Else, a counter."""
+
+
 class BackendError(Exception):
     """The kernel lacks what the mode needs, or refuses it to this process; the message says which."""
 
@@ -68,6 +80,10 @@ class Backend(Protocol):
     @property
     def mode(self) -> str:
         """The mode's name, as `mode` in the configuration has it."""
+
+    @property
+    def rules(self) -> str:
+        """The mode whose rules this one writes: its own, as a rule; empty when it writes none."""
 
     def families(self) -> Collection[Family]:
         """The IP families that this kernel serves."""
@@ -89,6 +105,12 @@ class Backend(Protocol):
 
     def object_counts(self) -> Mapping[Family, Mapping[str, int]]:
         """How many objects of each kind the kernel should hold: elements by map, rules by table, virtual servers."""
+
+    def metrics(self) -> Iterable[Sample]:
+        """What only this mode counts."""
+
+    def flow_model(self, services: ServedModel) -> ServedModel | None:
+        """Where tracked flows to Services may lead, for whoever deletes stale ones; None: nobody may."""
 
     def packet_counters(self) -> Mapping[str, int]:
         """Packets that rules of this mode have counted, by what they did.

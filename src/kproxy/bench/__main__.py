@@ -5,10 +5,15 @@ import os
 import sys
 
 from kproxy.backends.interface import BackendError
-from kproxy.bench import iptables_report, ipvs_report, nftables_report
+from kproxy.bench import iptables_report, ipvs_report, nftables_report, userspace_report
 from kproxy.bench.report import Report
 
-BENCHMARKS = {"nftables": nftables_report.run, "iptables": iptables_report.run, "ipvs": ipvs_report.run}
+BENCHMARKS = {
+    "nftables": nftables_report.run,
+    "iptables": iptables_report.run,
+    "ipvs": ipvs_report.run,
+    "userspace": userspace_report.run,
+}
 
 
 def main() -> int:
@@ -22,7 +27,7 @@ def main() -> int:
         return 2
     try:
         return BENCHMARKS[arguments.benchmark](Report(), quick=arguments.quick)
-    except BackendError as error:
+    except (BackendError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
 

@@ -27,7 +27,8 @@ def run(report: Report, *, quick: bool = False) -> int:
     return report.show(
         [(str(size), figures)],
         "floor: the same virtual servers, real servers, addresses and set elements encoded and sent by the same\n"
-        "sockets with nothing around them, and a change's one message alone, turn by turn with the changes.",
+        "sockets with nothing around them, and a change's one message alone, turn by turn with the changes, each\n"
+        "after an event was decoded.",
     )
 
 

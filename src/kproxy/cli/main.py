@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from kproxy import __version__
-from kproxy.cli import apiserver, cleanup, config, demo, lab, render, run
+from kproxy.cli import apiserver, cleanup, config, demo, diff, doctor, lab, render, run, status, switch, trace
 
 app = typer.Typer(
     name="kproxy",
@@ -21,6 +21,11 @@ app.command(epilog=apiserver.EXAMPLES)(apiserver.apiserver)
 app.command()(demo.demo)
 app.command()(lab.lab)
 app.command()(cleanup.cleanup)
+app.command(epilog=status.EXAMPLES)(status.status)
+app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
+app.command(epilog=switch.EXAMPLES)(switch.switch)
+app.command(epilog=trace.EXAMPLES)(trace.trace)
+app.command(epilog=diff.EXAMPLES)(diff.diff)
 app.add_typer(config.app, name="config")
 
 

@@ -1,11 +1,20 @@
 """`kproxy run`: the proxy, with options for people."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 ALL_ADDRESSES = "0.0.0.0/0,::/0"
+REDIRECTIONS = ("auto", "nftables", "iptables", "none")
+WITHOUT_PRIVILEGES = (
+    "--oom-score-adj=0",
+    "--conntrack-max-per-core=0",
+    "--conntrack-tcp-timeout-established=0",
+    "--conntrack-tcp-timeout-close-wait=0",
+)
+"""Nothing of the kernel's that needs them is set."""
 
 
 def run(
@@ -32,6 +41,13 @@ def run(
         str, typer.Option(help="Address and port of /healthz and /livez; empty: none.")
     ] = "0.0.0.0:10256",
     metrics: Annotated[str, typer.Option(help="Address and port of /metrics; empty: none.")] = "127.0.0.1:10249",
+    redirect: Annotated[
+        str, typer.Option(help="In userspace mode, what brings traffic here: auto, nftables, iptables, or none.")
+    ] = "auto",
+    bind: Annotated[
+        list[str] | None, typer.Option(help="With --redirect none, the address to bind, at most one of each family.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="In userspace mode, processes that share all connections.")] = 1,
     takeover: Annotated[
         bool, typer.Option("--takeover", help="Have the proxy that runs end, and take its place; its rules stay.")
     ] = False,
@@ -46,9 +62,14 @@ def run(
       kproxy run --kubeconfig ~/.kube/config --cluster-cidr 10.244.0.0/16
 
       kproxy run --config /var/lib/kube-proxy/config.conf
+
+      kproxy run --mode userspace --redirect none --bind 127.0.0.1 --manifests ./services   # without privileges
     """
+    from kproxy.backends.userspace.local_services import table
     from kproxy.cli.serve import serve
     from kproxy.config import ConfigError, parse_command_line
+    from kproxy.daemon.modes import userspace_backend
+    from kproxy.services.addresses import parse_address
 
     if manifests is not None and not node_port_addresses:
         node_port_addresses = ALL_ADDRESSES
@@ -67,10 +88,31 @@ def run(
             f"--healthz-bind-address={healthz}",
             f"--metrics-bind-address={metrics}",
         ]
+    if redirect == "none":
+        arguments += WITHOUT_PRIVILEGES
     arguments += [f"--v={verbosity}", f"--takeover={str(takeover).lower()}"]
     try:
         command = parse_command_line(arguments)
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    raise typer.Exit(serve(command, arguments, manifests))
+    if command.configuration.mode != "userspace":
+        if redirect != "auto" or bind or workers != 1:
+            typer.echo("--redirect, --bind and --workers are for --mode userspace", err=True)
+            raise typer.Exit(2)
+        raise typer.Exit(serve(command, arguments, manifests))
+    if redirect not in REDIRECTIONS:
+        typer.echo(f"--redirect {redirect}: must be one of {', '.join(REDIRECTIONS)}", err=True)
+        raise typer.Exit(2)
+    addresses = [parse_address(text) for text in bind or (["127.0.0.1"] if redirect == "none" else [])]
+    if None in addresses or len({len(address) for address in addresses if address}) < len(addresses):
+        typer.echo(f"--bind {' '.join(bind or [])}: must be IP addresses, one of each family at most", err=True)
+        raise typer.Exit(2)
+    open_backend = partial(
+        userspace_backend,
+        redirect=redirect,
+        bind=[address for address in addresses if address],
+        workers=workers,
+        on_local_services=lambda services: print(table(services), flush=True),
+    )
+    raise typer.Exit(serve(command, arguments, manifests, open_backend))

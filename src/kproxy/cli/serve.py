@@ -3,16 +3,18 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from kproxy import __version__
-from kproxy.backends.interface import BackendError
+from kproxy.backends.interface import Backend, BackendError
 from kproxy.config import CommandLine, KubeProxyConfiguration, parse_command_line
 from kproxy.config.reload import Part
 from kproxy.daemon.daemon import Daemon, Source
 from kproxy.daemon.logs import configure_logging
+from kproxy.daemon.modes import make_backend
 from kproxy.daemon.reload import Apply
 from kproxy.kernel.instance_lock import AlreadyRunningError, InstanceLock, acquire, take_over
 from kproxy.node.node_name import NodeNameError, node_name
@@ -21,19 +23,27 @@ from kproxy.sources.errors import SourceError
 
 log = logging.getLogger(__name__)
 
+OpenBackend: TypeAlias = Callable[[KubeProxyConfiguration], Backend]
 
-def serve(command: CommandLine, arguments: Sequence[str], manifests: Path | None = None) -> int:
+
+def serve(
+    command: CommandLine,
+    arguments: Sequence[str],
+    manifests: Path | None = None,
+    open_backend: OpenBackend = make_backend,
+) -> int:
     """Run the proxy until SIGTERM; from a folder of manifests, or else from the API.
 
     Args:
         command: understood
         arguments: what it was understood from, to be read again when the configuration file changes
         manifests: the folder
+        open_backend: opens the backend of the configured mode
 
     Returns:
         The exit status.
     """
-    service = _Service(command, arguments)
+    service = _Service(command, arguments, open_backend)
     try:
         asyncio.run(service.run(manifests))
     except (AlreadyRunningError, BackendError, NodeNameError, SourceError, OSError) as error:
@@ -43,8 +53,8 @@ def serve(command: CommandLine, arguments: Sequence[str], manifests: Path | None
 
 
 class _Service:
-    def __init__(self, command: CommandLine, arguments: Sequence[str]) -> None:
-        self._command, self._arguments = command, arguments
+    def __init__(self, command: CommandLine, arguments: Sequence[str], open_backend: OpenBackend) -> None:
+        self._command, self._arguments, self._open_backend = command, arguments, open_backend
         self._verbosity = configure_logging(command.configuration.logging)
         _warn(command)
 
@@ -65,7 +75,13 @@ class _Service:
         from kproxy.sources.manifests import ManifestSource
 
         appliers = {Part.LOGGING: self._configure_logging, Part.API_CLIENT: _nothing_to_do}
-        daemon = Daemon(self._command.configuration, name, set_verbosity=self._set_verbosity, appliers=appliers)
+        daemon = Daemon(
+            self._command.configuration,
+            name,
+            set_verbosity=self._set_verbosity,
+            appliers=appliers,
+            open_backend=self._open_backend,
+        )
         await self._run(daemon, ManifestSource(folder, daemon.sink), lock)
 
     async def _follow_api(self, name: str, lock: InstanceLock) -> None:
@@ -98,6 +114,7 @@ class _Service:
                 on_event=recorder.record,
                 set_verbosity=self._set_verbosity,
                 appliers=appliers,
+                open_backend=self._open_backend,
             )
             source = KubernetesSource(api, name, daemon.sink, settings=reflector_settings(configuration))
             daemon.show_resources(source.reflectors)

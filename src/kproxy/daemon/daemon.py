@@ -4,12 +4,13 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from kproxy import __version__
-from kproxy.backends.interface import Backend
+from kproxy.backends.interface import Backend, Sample
 from kproxy.config import KubeProxyConfiguration
 from kproxy.config.defaults import mode_settings
 from kproxy.config.reload import Part
@@ -62,6 +63,7 @@ class Daemon:
         on_event: Callable[[Event], None] = lambda event: None,
         set_verbosity: Callable[[int], None] = lambda verbosity: None,
         appliers: Mapping[Part, Apply] = MappingProxyType({}),
+        open_backend: Callable[[KubeProxyConfiguration], Backend] = make_backend,
     ) -> None:
         """Open the backend.
 
@@ -72,13 +74,15 @@ class Daemon:
             on_event: called with what users should learn about an object
             set_verbosity: sets how much is logged, for who profiles
             appliers: put into effect what a reload changes in parts that are not this daemon's
+            open_backend: opens the configured mode's
 
         Raises:
             BackendError: the mode cannot work here
         """
         memory.expect_many_objects()
         self.metrics = Metrics()
-        backend: Backend = make_backend(configuration)
+        self._open_backend = open_backend
+        backend = open_backend(configuration)
         families = backend.families()
         self.metrics.expect(families)
         log.info("kproxy %s on node %s: using %s Proxier", __version__, node_name, configuration.mode)
@@ -93,6 +97,7 @@ class Daemon:
         self._programming = self._program(configuration, backend)
         self.metrics.show_packets(self._packet_counters)
         self.metrics.pipeline.show_objects(self._object_counts)
+        self.metrics.pipeline.show_mode(self._mode_metrics)
         self._servers = Servers(
             self.health,
             self.metrics,
@@ -109,7 +114,8 @@ class Daemon:
         self._reloading = Reloading(configuration, self._appliers() | dict(appliers), end=self.stop)
         self._node: Node | None = None
         self._programmed = False
-        self._problems: set[Problem] = set()
+        self._problems: OrderedDict[Problem, None] = OrderedDict()
+        """Those told of last."""
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
 
@@ -199,7 +205,7 @@ class Daemon:
         Raises:
             BackendError: the mode cannot work here; the old one goes on
         """
-        backend = make_backend(configuration)
+        backend = self._open_backend(configuration)
         if {*backend.families()} != {*self._programming.backend.families()}:
             log.warning("Ending, to be started again: mode %s serves other IP families", configuration.mode)
             backend.close()
@@ -221,10 +227,13 @@ class Daemon:
         self._programming.see_node(node)
 
     def _on_problem(self, problem: Problem) -> None:
-        if problem not in self._problems and len(self._problems) < _REMEMBERED_PROBLEMS:
-            self._problems.add(problem)
-            log.error("Left out: %s", problem)
-            self._on_event(Event(problem.object, "LeftOut", f"{problem.field}: {problem.reason}"))
+        if problem in self._problems:
+            return
+        self._problems[problem] = None
+        if len(self._problems) > _REMEMBERED_PROBLEMS:
+            self._problems.popitem(last=False)
+        log.error("Left out: %s", problem)
+        self._on_event(Event(problem.object, "LeftOut", f"{problem.field}: {problem.reason}"))
 
     # ------------------------------------------------------------------ what syncs tell
 
@@ -243,6 +252,9 @@ class Daemon:
 
     def _packet_counters(self) -> Mapping[str, int]:
         return self._programming.backend.packet_counters()
+
+    def _mode_metrics(self) -> Iterable[Sample]:
+        return self._programming.backend.metrics()
 
     def _object_counts(self) -> Mapping[Family, Mapping[str, int]]:
         return self._programming.backend.object_counts()

@@ -1,15 +1,21 @@
 """From the configuration to the backend of its mode."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from kproxy.backends.interface import Backend
 from kproxy.config import KubeProxyConfiguration
 from kproxy.config.addresses import parse_port_range
 from kproxy.config.defaults import DEFAULT_IPVS_SCHEDULER, NODE_PORTS_PRIMARY, mode_settings
 from kproxy.kernel.interface_addresses import ip_families
-from kproxy.services.addresses import Family, Network, parse_network
+from kproxy.services.addresses import Address, Family, Network, parse_network
 from kproxy.services.local_traffic import LocalTraffic, by_network
 from kproxy.services.objects import Node
+
+if TYPE_CHECKING:
+    from kproxy.backends.iptables.backend import IptablesOptions
+    from kproxy.backends.ipvs.options import IpvsOptions
+    from kproxy.backends.userspace.local_services import LocalService
 
 
 def make_backend(configuration: KubeProxyConfiguration) -> Backend:
@@ -26,7 +32,7 @@ def make_backend(configuration: KubeProxyConfiguration) -> Backend:
         case "ipvs":
             return _ipvs(configuration)
         case "userspace":
-            return _userspace(configuration)
+            return userspace_backend(configuration)
 
 
 def _nftables(configuration: KubeProxyConfiguration) -> Backend:
@@ -39,11 +45,18 @@ def _nftables(configuration: KubeProxyConfiguration) -> Backend:
 
 
 def _iptables(configuration: KubeProxyConfiguration) -> Backend:
-    from kproxy.backends.iptables.backend import IptablesBackend, IptablesOptions
+    from kproxy.backends.iptables.backend import IptablesBackend
+
+    return IptablesBackend(ip_families(), iptables_options(configuration))
+
+
+def iptables_options(configuration: KubeProxyConfiguration) -> "IptablesOptions":
+    """What a configuration says about the rules of iptables mode."""
+    from kproxy.backends.iptables.backend import IptablesOptions
 
     settings = mode_settings(configuration)
     listed = configuration.node_port_addresses or ()
-    options = IptablesOptions(
+    return IptablesOptions(
         masquerade_all=settings.masquerade_all,
         masquerade_mark=1 << settings.masquerade_bit,
         localhost_node_ports=configuration.iptables.localhost_node_ports,
@@ -52,17 +65,22 @@ def _iptables(configuration: KubeProxyConfiguration) -> Backend:
         primary_node_ports=NODE_PORTS_PRIMARY in listed,
         audit_seconds=settings.sync_period.seconds,
     )
-    return IptablesBackend(ip_families(), options)
 
 
 def _ipvs(configuration: KubeProxyConfiguration) -> Backend:
     from kproxy.backends.ipvs.backend import IpvsBackend
+
+    return IpvsBackend(ip_families(), ipvs_options(configuration))
+
+
+def ipvs_options(configuration: KubeProxyConfiguration) -> "IpvsOptions":
+    """What a configuration says about IPVS mode."""
     from kproxy.backends.ipvs.options import IpvsOptions
     from kproxy.kernel.ipvs.socket import Timeouts
 
     ipvs, settings = configuration.ipvs, mode_settings(configuration)
     timeouts = (ipvs.tcp_timeout, ipvs.tcp_fin_timeout, ipvs.udp_timeout)
-    options = IpvsOptions(
+    return IpvsOptions(
         scheduler=ipvs.scheduler or DEFAULT_IPVS_SCHEDULER,
         excluded=excluded_networks(configuration),
         strict_arp=ipvs.strict_arp,
@@ -71,15 +89,36 @@ def _ipvs(configuration: KubeProxyConfiguration) -> Backend:
         masquerade_mark=1 << settings.masquerade_bit,
         audit_seconds=settings.sync_period.seconds,
     )
-    return IpvsBackend(ip_families(), options)
 
 
-def _userspace(configuration: KubeProxyConfiguration) -> Backend:
+def userspace_backend(
+    configuration: KubeProxyConfiguration,
+    *,
+    redirect: str = "auto",
+    bind: Sequence[Address] = (),
+    workers: int = 1,
+    on_local_services: "Callable[[list[LocalService]], None]" = lambda services: None,
+) -> Backend:
+    """Open the backend of userspace mode, with what kube-proxy's configuration has no fields for.
+
+    Args:
+        configuration: the rest
+        redirect: what brings traffic to the proxy: `auto`, `nftables`, `iptables` or `none`
+        bind: without redirection, the addresses to bind, at most one of each family
+        workers: processes that share all connections
+        on_local_services: told of the local ports, without redirection, whenever they change
+
+    Raises:
+        BackendError: redirection is not possible here
+    """
     from kproxy.backends.userspace.backend import UserspaceBackend
-    from kproxy.backends.userspace.options import Limits, PortRange, UserspaceOptions
+    from kproxy.backends.userspace.options import Limits, PortRange, Redirect, UserspaceOptions
 
     settings, allowed = mode_settings(configuration), parse_port_range(configuration.port_range)
     options = UserspaceOptions(
+        redirect=Redirect(redirect),
+        bind=tuple(bind),
+        workers=workers,
         port_range=PortRange(allowed.first, allowed.last),
         # As in iptables mode, NodePorts answer on 127.0.0.1 where no addresses are given for them.
         localhost_node_ports=configuration.iptables.localhost_node_ports and not configuration.node_port_addresses,
@@ -87,7 +126,7 @@ def _userspace(configuration: KubeProxyConfiguration) -> Backend:
         masquerade_mark=1 << settings.masquerade_bit,
         limits=Limits(udp_idle_seconds=configuration.udp_idle_timeout.seconds),
     )
-    return UserspaceBackend(ip_families(), options)
+    return UserspaceBackend(ip_families(), options, on_local_services=on_local_services)
 
 
 def excluded_networks(configuration: KubeProxyConfiguration) -> tuple[Network, ...]:

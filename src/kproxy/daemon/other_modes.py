@@ -22,21 +22,25 @@ from kproxy.services.addresses import Network
 log = logging.getLogger(__name__)
 
 
-async def remove_other_modes(configuration: KubeProxyConfiguration) -> list[str]:
-    """Remove what modes other than the configured one have programmed; returns what was removed, in words.
+async def remove_other_modes(rules: str, configuration: KubeProxyConfiguration) -> list[str]:
+    """Remove what modes other than one have programmed; returns what was removed, in words.
+
+    Args:
+        rules: the mode whose rules stay; empty: this proxy writes none, so none of a former one are its business
+        configuration: tells what IPVS mode must not touch
 
     Raises:
         BackendError: the kernel refuses it
     """
     excluded = excluded_networks(configuration)
-    match configuration.mode:
+    match rules:
         case "nftables":
             return [*await iptables.cleanup(), *await ipvs.cleanup(excluded)]
         case "iptables":
             return [*_remove_tables(), *await _except_iptables(excluded)]
         case "ipvs":
             return [*_remove_tables(), *await _except_ipvs()]
-        case "userspace":
+        case _:
             return []
 
 

@@ -10,6 +10,7 @@ from kproxy.config.defaults import mode_settings
 from kproxy.daemon.modes import local_traffic
 from kproxy.daemon.other_modes import remove_other_modes
 from kproxy.daemon.proxier import Proxier, SyncReport
+from kproxy.daemon.repair_pace import RepairPace
 from kproxy.daemon.runner import SyncRunner
 from kproxy.daemon.sync_metrics import SyncMetrics
 from kproxy.kernel.interface_addresses import AddressMonitor, list_addresses
@@ -71,6 +72,7 @@ class Programming:
         self._addresses: AddressMonitor | None = None
         self._started = self._programmed = False
         self._removing: asyncio.Task[None] | None = None
+        self._repairs = RepairPace(self._repair)
 
     def changed(self) -> None:
         """Program what the tracker has to tell, soon."""
@@ -98,6 +100,7 @@ class Programming:
 
     async def close(self) -> None:
         """Let a sync that runs come to its end, and let go of the kernel; what is programmed stays."""
+        self._repairs.close()
         await self._runner.close()
         if self._removing:
             await asyncio.wait([self._removing])
@@ -123,8 +126,7 @@ class Programming:
     # ------------------------------------------------------------------ what the backend needs to know
 
     def _on_addresses(self) -> None:
-        if self._addresses:
-            self._addresses.drain()
+        if self._addresses and self._addresses.drain():
             self._apply_node_ports()
             self.changed()
 
@@ -160,20 +162,22 @@ class Programming:
     def _after_sync(self, report: SyncReport) -> None:
         if not self._programmed:
             self._programmed = True
-            self.backend.watch(self._on_tampering)
+            self.backend.watch(self._repairs.tampered)
             self._removing = asyncio.create_task(self._remove_other_modes(), name="remove other modes")
+        if any(outcome.full for outcome in report.outcomes):
+            self._repairs.compared(report.seconds)
         self._on_sync(report)
 
     async def _remove_other_modes(self) -> None:
         try:
-            removed = await remove_other_modes(self.configuration)
+            removed = await remove_other_modes(self.backend.rules, self.configuration)
         except (BackendError, OSError) as error:
             log.error("What another mode has programmed could not be removed: %s", error)
             return
         for words in removed:
             log.info("Removed what another mode had programmed: %s", words)
 
-    def _on_tampering(self) -> None:
+    def _repair(self) -> None:
         log.warning("Somebody else changed what this proxy programmed; comparing and repairing")
         self._proxier.compare_next()
         self.changed()

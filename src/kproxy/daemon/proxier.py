@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from kproxy.backends.interface import Backend, Outcome
@@ -43,7 +43,7 @@ class Proxier:
         self._unfinished: set[ServiceName] = set()
         """Services whose changes no successful sync has brought to the kernel yet."""
         self._failures: set[str] = set()
-        """Reported since the last sync that worked."""
+        """Of the last sync."""
 
     def compare_next(self) -> None:
         """Have the next sync read everything back: somebody else may have changed it."""
@@ -63,7 +63,9 @@ class Proxier:
             outcomes = await sync(self._unfinished, self._tracker)
         except OSError as error:
             problems = [str(error)]
-        self._stale_flows.changed(changes.services, self._tracker)
+            self._metrics.not_synced(full=compare)
+        if flows := self._backend.flow_model(self._tracker):
+            self._stale_flows.changed(changes.services, flows)
         if not problems:
             problems = self._synced(SyncReport(outcomes, time.perf_counter() - begin, changes), compared=compare)
         if any(self._tracker.pending):  # it came while the sync ran
@@ -88,9 +90,10 @@ class Proxier:
 
     def _follow_up(self, *, compared: bool) -> None:
         """What may happen only when the kernel has the rules."""
-        if compared:
-            self._stale_flows.recheck()
-        self._stale_flows.reconcile()
+        if self._backend.flow_model(self._tracker):
+            if compared:
+                self._stale_flows.recheck()
+            self._stale_flows.reconcile()
         for name in self._unfinished:
             service = self._tracker.specification(name)
             port = service.health_check_node_port if service else 0
@@ -99,11 +102,11 @@ class Proxier:
             self._metrics.served(name)
         self._unfinished.clear()
 
-    def _fail(self, problems: Iterable[str]) -> None:
+    def _fail(self, problems: Collection[str]) -> None:
         new = [problem for problem in problems if problem not in self._failures]
         if new:
             log.error("The kernel refused a sync, comparing with it next: %s", "; ".join(new))
-            self._failures.update(new)
+        self._failures = set(problems)
 
 
 def _log(report: SyncReport) -> None:

@@ -11,7 +11,7 @@ from kproxy.node.metrics import Metrics
 from kproxy.node.no_local_endpoints import Lacking, NoLocalEndpoints
 from kproxy.services.addresses import Family
 from kproxy.services.model import Policy, ServiceName
-from kproxy.services.tracker import Changes, ServiceTracker
+from kproxy.services.tracker import MOST_TRIGGERED, Changes, ServiceTracker
 
 
 class SyncMetrics:
@@ -44,7 +44,7 @@ class SyncMetrics:
         """A sync begins with these changes."""
         self._metrics.service_changes.inc(changes.service_changes)
         self._metrics.endpoint_changes.inc(changes.endpoint_changes)
-        self._triggered += changes.triggered
+        self._triggered += changes.triggered[: MOST_TRIGGERED - len(self._triggered)]
 
     def synced(self, outcomes: Iterable[Outcome], seconds: float, *, unasked: bool) -> None:
         """A sync has ended, in whatever way.
@@ -71,6 +71,11 @@ class SyncMetrics:
             for table, count in tables.items():
                 self._metrics.iptables_rules.labels(table, of_family.value).set(count.total)
                 self._metrics.iptables_rules_last.labels(table, of_family.value).set(count.last)
+
+    def not_synced(self, *, full: bool) -> None:
+        """A sync could not be made in any family: the kernel could not be reached."""
+        for family in self._backend.families():
+            self._metrics.count_refusal(self._backend.mode, family, full=full)
 
     def served(self, name: ServiceName) -> None:
         """The kernel has a Service as it is now."""

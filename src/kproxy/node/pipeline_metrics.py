@@ -1,7 +1,7 @@
 """Metrics of our own, beside those that a kube-proxy has: what the way from an event to the kernel costs."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -29,6 +29,26 @@ class FollowedResource(NamedTuple):
     """Watch events, bookmarks included."""
     last_event: float | None
     """When the last of them or of the lists came, in seconds since the epoch."""
+
+
+class ModeSample(Protocol):
+    """One value of a metric that a single mode has."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def help(self) -> str: ...
+
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def gauge(self) -> bool:
+        """Else, a counter."""
 
 
 class PipelineMetrics:
@@ -63,6 +83,10 @@ class PipelineMetrics:
         """Show how many objects of each kind the kernel holds, asked at each scrape."""
         self._registry.register(_Objects(count))
 
+    def show_mode(self, read: Callable[[], Iterable[ModeSample]]) -> None:
+        """Show what only the mode counts, read at each scrape."""
+        self._registry.register(_Mode(read))
+
     def show_resources(self, read: Callable[[], Iterable[FollowedResource]], now: Callable[[], float]) -> None:
         """Show how well each resource is followed.
 
@@ -90,6 +114,24 @@ class _Objects(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """Nothing beforehand: the kinds depend on the mode."""
+        return iter(())
+
+
+class _Mode(Collector):
+    def __init__(self, read: Callable[[], Iterable[ModeSample]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        found: dict[str, Metric] = {}
+        for sample in self._read():
+            metric = found.get(sample.name)
+            if metric is None:
+                metric = found[sample.name] = Metric(sample.name, sample.help, "gauge" if sample.gauge else "counter")
+            metric.add_sample(sample.name, dict(sample.labels), sample.value)
+        yield from found.values()
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing beforehand: it depends on the mode."""
         return iter(())
 
 

@@ -125,19 +125,19 @@ class ApiClient:
         """GET within the rate limit. Raises ApiError, TransportError or CredentialError."""
         await self._limit.acquire()
         encoding = "gzip" if self._connection.compression else "identity"
-        async with self._request("GET", path, query, {"Accept-Encoding": encoding}) as response:
+        async with self.request("GET", path, query, {"Accept-Encoding": encoding}) as response:
             yield ResponseBody(response)
 
     @asynccontextmanager
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[ResponseBody]:
         """GET outside the rate limit, uncompressed lest something on the way gather events before sending them."""
-        async with self._request("GET", path, query, {"Accept-Encoding": "identity"}) as response:
+        async with self.request("GET", path, query, {"Accept-Encoding": "identity"}) as response:
             yield ResponseBody(response)
 
     async def post(self, path: str, payload: bytes) -> bytes:
         """POST a JSON object within the rate limit, and give the answer's body. Raises as `get` does."""
         await self._limit.acquire()
-        async with self._request("POST", path, {}, {"Content-Type": "application/json"}, payload) as response:
+        async with self.request("POST", path, {}, {"Content-Type": "application/json"}, payload) as response:
             try:
                 async with asyncio.timeout(self._response_timeout):
                     return await response.read()
@@ -146,9 +146,10 @@ class ApiClient:
                 raise TransportError(f"answer {response.status} broke off: {problem}") from error
 
     @asynccontextmanager
-    async def _request(
+    async def request(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], payload: bytes | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send any request, outside of the rate limit, and give a successful answer. Raises as `get` does."""
         credential = await self._credentials.current()
         response = await self._send(method, path, query, headers, payload, credential)
         try:

@@ -51,11 +51,13 @@ class Delivery(Generic[T]):
         self._snapshot: _Versions | None = None
         self._complete = False
         self._bad: set[tuple[str, str]] = set()
+        self._bad_in_snapshot: set[tuple[str, str]] = set()
         self.bad_objects = 0
 
     def begin_snapshot(self) -> None:
         """Expect every object that exists."""
         self._snapshot = _Versions()
+        self._bad_in_snapshot = set()
 
     def end_snapshot(self) -> None:
         """Delete what the snapshot did not hold, and tell the sink once that the kind is complete."""
@@ -63,6 +65,7 @@ class Delivery(Generic[T]):
             return
         for namespace, name in self._delivered.missing_from(self._snapshot):
             self._sink.delete(self._kind, namespace, name)
+        self._bad &= self._bad_in_snapshot
         self._delivered = self._snapshot
         self._snapshot = None
         if not self._complete:
@@ -96,6 +99,8 @@ class Delivery(Generic[T]):
         known = key in self._bad
         self.remove(*key)
         self._bad.add(key)
+        if self._snapshot is not None:
+            self._bad_in_snapshot.add(key)
         if not known:
             self.bad_objects += 1
             log.error("%s %s/%s is left out: %s", self._kind.__name__, bad.namespace, bad.name or "?", bad.problem)

@@ -17,6 +17,7 @@ V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 server."""
 
 _PREFIXES = {
+    "apps_v1": "io.k8s.api.apps.v1",
     "core_v1": "io.k8s.api.core.v1",
     "discovery_v1": "io.k8s.api.discovery.v1",
     "events_v1": "io.k8s.api.events.v1",

@@ -3,11 +3,11 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
-from kproxy.backends.interface import BackendError, Model, Outcome, RuleCount
+from kproxy.backends.interface import BackendError, Model, Outcome, RuleCount, Sample
 from kproxy.backends.iptables import accounting, variants
 from kproxy.backends.iptables.audit import Audit
 from kproxy.backends.iptables.kernel_rules import KernelRules
@@ -18,6 +18,7 @@ from kproxy.backends.iptables.nft_watch import NftWatch
 from kproxy.backends.iptables.options import RuleOptions
 from kproxy.backends.iptables.tool import Tool, Variant
 from kproxy.services.addresses import Address, Family, Network
+from kproxy.services.flows import ServedModel
 from kproxy.services.local_traffic import LocalTraffic
 from kproxy.services.model import ServiceName
 
@@ -45,7 +46,7 @@ class IptablesOptions(msgspec.Struct, frozen=True, kw_only=True):
 class IptablesBackend:
     """Implements `kproxy.backends.interface.Backend`, in the network namespace of the thread that makes it."""
 
-    mode = "iptables"
+    mode = rules = "iptables"
 
     def __init__(
         self, families: Collection[Family], options: IptablesOptions, tools: Mapping[Family, Tool] | None = None
@@ -123,6 +124,12 @@ class IptablesBackend:
             family: {f"{table} rules": count.total for table, count in tables.items()}
             for family, tables in self.rule_counts().items()
         }
+
+    def metrics(self) -> Iterable[Sample]:
+        return ()
+
+    def flow_model(self, services: ServedModel) -> ServedModel:
+        return services
 
     def packet_counters(self) -> Mapping[str, int]:
         return accounting.read()

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ctypes
 import errno
+import logging
 import os
 import socket
 import struct
@@ -16,6 +17,8 @@ from collections.abc import Callable, Collection, Iterator
 from kproxy.backends.iptables.audit import Audit
 from kproxy.backends.iptables.skeleton import TABLES
 from kproxy.services.addresses import Family
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 
@@ -78,8 +81,8 @@ class LegacyWatch:
         try:
             yield
         finally:
-            self._expected = self._sizes()
             self._timer = self._loop.call_later(POLL_SECONDS, self._poll)
+            self._expected = self._sizes()
 
     def close(self) -> None:
         self._timer.cancel()
@@ -87,8 +90,12 @@ class LegacyWatch:
             tables.close()
 
     def _poll(self) -> None:
-        sizes = self._sizes()
         self._timer = self._loop.call_later(POLL_SECONDS, self._poll)
+        try:
+            sizes = self._sizes()
+        except OSError as error:
+            log.warning("Whether somebody changed our rules cannot be seen: %s", error)
+            return
         if not any(sizes[key] < size for key, size in self._expected.items()):
             self._expected = sizes
         elif self._audit.worthwhile():

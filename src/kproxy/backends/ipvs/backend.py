@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
-from kproxy.backends.interface import BackendError, Model, Outcome, Refused, RuleCount
+from kproxy.backends.interface import BackendError, Model, Outcome, Refused, RuleCount, Sample
 from kproxy.backends.iptables.matches import from_pods
 from kproxy.backends.iptables.tool import Tool
 from kproxy.backends.iptables.variants import choose
@@ -21,6 +21,7 @@ from kproxy.kernel.ipvs.socket import IpvsSocket
 from kproxy.kernel.links import LinkSocket
 from kproxy.kernel.processes import ProcessError
 from kproxy.services.addresses import Address, Family
+from kproxy.services.flows import ServedModel
 from kproxy.services.local_traffic import LocalTraffic
 from kproxy.services.model import ServiceName
 
@@ -33,7 +34,7 @@ _DRAIN_SECONDS = 5.0
 class IpvsBackend:
     """Implements `kproxy.backends.interface.Backend`, in the network namespace of the thread that makes it."""
 
-    mode = "ipvs"
+    mode = rules = "ipvs"
 
     def __init__(self, families: Collection[Family], options: IpvsOptions) -> None:
         """Open sockets, load modules and set sysctls; no Service is programmed yet.
@@ -107,6 +108,12 @@ class IpvsBackend:
 
     def object_counts(self) -> Mapping[Family, Mapping[str, int]]:
         return {family: programmer.desired.counts() for family, programmer in self._programmers.items()}
+
+    def metrics(self) -> Iterable[Sample]:
+        return ()
+
+    def flow_model(self, services: ServedModel) -> ServedModel:
+        return services
 
     def packet_counters(self) -> Mapping[str, int]:
         return {}

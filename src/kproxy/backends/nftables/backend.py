@@ -2,11 +2,11 @@
 
 import asyncio
 import errno
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
-from kproxy.backends.interface import BackendError, Model, Outcome, RuleCount
+from kproxy.backends.interface import BackendError, Model, Outcome, RuleCount, Sample
 from kproxy.backends.nftables import messages
 from kproxy.backends.nftables.ruleset import TABLE, RulesetOptions
 from kproxy.backends.nftables.statements import NFPROTO
@@ -14,6 +14,7 @@ from kproxy.backends.nftables.table import KernelTable
 from kproxy.kernel.nftnl.monitor import TableMonitor
 from kproxy.kernel.nftnl.transaction import NftSocket
 from kproxy.services.addresses import Address, Family
+from kproxy.services.flows import ServedModel
 from kproxy.services.local_traffic import LocalTraffic
 from kproxy.services.model import ServiceName
 
@@ -21,7 +22,7 @@ from kproxy.services.model import ServiceName
 class NftablesBackend:
     """Implements `kproxy.backends.interface.Backend`, in the network namespace of the thread that makes it."""
 
-    mode = "nftables"
+    mode = rules = "nftables"
 
     def __init__(self, families: Collection[Family], options: RulesetOptions) -> None:
         """Open sockets; nothing is written yet.
@@ -68,6 +69,12 @@ class NftablesBackend:
 
     def object_counts(self) -> Mapping[Family, Mapping[str, int]]:
         return {family: table.element_counts for family, table in self._tables.items()}
+
+    def metrics(self) -> Iterable[Sample]:
+        return ()
+
+    def flow_model(self, services: ServedModel) -> ServedModel:
+        return services
 
     def packet_counters(self) -> Mapping[str, int]:
         return {}
@@ -128,12 +135,12 @@ def cleanup(families: Collection[Family] = tuple(Family)) -> list[Family]:
     try:
         removed = []
         for family in families:
-            existed = _exists(socket, family)
+            if not _exists(socket, family):
+                continue
             result = socket.commit(list(messages.replace_table(family)))
             if isinstance(result, list):
                 raise BackendError("; ".join(map(str, result)))
-            if existed:
-                removed.append(family)
+            removed.append(family)
         return removed
     finally:
         socket.close()

@@ -28,12 +28,12 @@ def render(desired: DesiredTable, options: RulesetOptions) -> Iterator[str]:
             elements = [f"{_value(CLASSID, b.encoded)} : jump {b.chain}" for b in balancers]
         else:
             records = sorted(split(contents.get(set_.name, b""), set_.layout.record))
-            elements = [_element(set_, record) for record in records]
+            elements = [element_text(set_, record) for record in records]
         yield from _set_lines(set_, elements, set_.size(len(elements)))
     timeouts = sorted(desired.timeouts())
     for timeout in timeouts:
         set_ = declaration(family, timeout.name)
-        elements = [_element(set_, r) for r in split(contents[set_.name], set_.layout.record)]
+        elements = [element_text(set_, r) for r in split(contents[set_.name], set_.layout.record)]
         yield from _set_lines(set_, elements, 0)
     for chain in chains(family, options):
         if not chain.rules:
@@ -84,7 +84,8 @@ def _hook_text(hook: Hook) -> str:
     return f"type {hook.type} hook {_HOOKS[hook.number]} priority {priority}; policy accept;"
 
 
-def _element(set_: SetDeclaration, record: bytes) -> str:
+def element_text(set_: SetDeclaration, record: bytes) -> str:
+    """One element, as `nft list` prints it."""
     layout = set_.layout
     if set_.ranges:
         half = layout.key // 2

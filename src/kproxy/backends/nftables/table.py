@@ -17,7 +17,8 @@ from kproxy.services.addresses import Address, Family
 from kproxy.services.model import ServiceName
 
 _MAX_UNUSED = 32
-"""How many balancers stay although no Service has their number of endpoints now: one may again, soon."""
+"""How many balancers stay although no Service has their number of endpoints now: one may again, soon. And how many
+timeouts of session affinity."""
 
 _READINGS = 3
 """How often the table is read again when what was read and what the kernel says differ."""
@@ -87,21 +88,25 @@ class KernelTable:
         missing, unused = wanted - self._balancers, self._balancers - wanted
         if len(unused) <= _MAX_UNUSED:
             unused = set()
-        new_timeouts = self.desired.timeouts() - self._timeouts
+        timeouts = self.desired.timeouts()
+        new_timeouts, unused_timeouts = timeouts - self._timeouts, self._timeouts - timeouts
+        if len(unused_timeouts) <= _MAX_UNUSED:
+            unused_timeouts = set()
         batch = [
             *messages.create_timeouts(self.family, new_timeouts),
             *messages.create_balancers(self.family, self.options, missing),
             *messages.change(self.family, delta),
             *messages.delete_balancers(self.family, unused),
+            *messages.delete_timeouts(self.family, unused_timeouts, (self._timeouts | timeouts) - unused_timeouts),
         ]
         result = self._socket.commit(batch)
         if isinstance(result, list):
             # Where the kernel was not as thought, nobody's object is at fault: a full sync will find out.
             return Outcome(self.family, False, 0, 0, (Refused(None, _describe(result)),))
         self._balancers = (self._balancers | missing) - unused
-        self._timeouts |= new_timeouts
+        self._timeouts = (self._timeouts | new_timeouts) - unused_timeouts
         self._count(delta)
-        count = len(delta) + len(missing) + len(unused) + len(new_timeouts)
+        count = len(delta) + len(missing) + len(unused) + len(new_timeouts) + len(unused_timeouts)
         return Outcome(self.family, False, count, result.bytes, ())
 
     # ------------------------------------------------------------------ everything

@@ -5,11 +5,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
-from kproxy.backends.interface import Backend, BackendError, Model, Outcome, RuleCount
+from kproxy.backends.interface import Backend, BackendError, Model, Outcome, RuleCount, Sample
 from kproxy.backends.userspace.desired import target
 from kproxy.backends.userspace.local_ports import LocalPorts, NoFreePortError
 from kproxy.backends.userspace.local_services import LocalService, local_service
-from kproxy.backends.userspace.metrics import Sample, samples
+from kproxy.backends.userspace.metrics import samples
 from kproxy.backends.userspace.options import Redirect, UserspaceOptions
 from kproxy.backends.userspace.redirected_flows import RedirectedFlows
 from kproxy.backends.userspace.redirected_model import RedirectedModel, redirected
@@ -77,6 +77,10 @@ class UserspaceBackend:
         self._local_services: list[LocalService] = []
         self._loaded = False
         self._unforwarded: set[ServiceName] = set()
+
+    @property
+    def rules(self) -> str:
+        return self._rules.rules if self._rules else ""
 
     def families(self) -> Collection[Family]:
         return self._families
@@ -173,9 +177,8 @@ class UserspaceBackend:
         """Every Service port that has a local port of its own, sorted."""
         return sorted(local_service(*own) for own in self._served.own_ports())
 
-    def flow_model(self, services: ServedModel) -> ServedModel:
-        """Where tracked flows to Services may lead, for whoever deletes stale ones."""
-        return RedirectedFlows(services, self._redirected) if self._rules else services
+    def flow_model(self, services: ServedModel) -> ServedModel | None:
+        return RedirectedFlows(services, self._redirected) if self._rules else None
 
     def metrics(self) -> list[Sample]:
         """What the workers counted, up to a second old."""

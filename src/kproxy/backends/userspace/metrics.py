@@ -1,19 +1,8 @@
 """The mode's metrics: what its workers count, by the names that the metrics server shows."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
-
-class Sample(NamedTuple):
-    """One value of a metric."""
-
-    name: str
-    help: str
-    labels: Mapping[str, str]
-    value: float
-    gauge: bool
-    """Else, a counter."""
-
+from kproxy.backends.interface import Sample
 
 _PREFIX = "kproxy_userspace_"
 _METRICS: tuple[tuple[str, str, bool, Mapping[str, tuple[str, str]]], ...] = (

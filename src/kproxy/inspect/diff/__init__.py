@@ -1,0 +1,1 @@
+"""`kproxy diff`: what the kernel should hold, against what it holds."""

@@ -1,0 +1,26 @@
+"""Do the node's and the API server's clocks agree?"""
+
+from collections.abc import Iterator
+
+from kproxy.inspect.doctor.finding import Finding, Severity, shell
+from kproxy.inspect.doctor.view import NodeView
+
+_NOTICEABLE, _HARMFUL = 2.0, 30.0
+"""Seconds: from the first, programming latencies are wrong; from the second, tokens and certificates fail."""
+
+
+def skewed(view: NodeView) -> Iterator[Finding]:
+    """They do not."""
+    clock = view.clock
+    if clock is None or abs(clock.ahead) - clock.uncertainty < _NOTICEABLE:
+        return
+    direction = "behind" if clock.ahead > 0 else "ahead of"
+    apart = f"{abs(clock.ahead):.1f} s (± {clock.uncertainty:.1f} s) {direction}"
+    yield Finding(
+        check="clock-skew",
+        severity=Severity.CRITICAL if abs(clock.ahead) >= _HARMFUL else Severity.WARNING,
+        subject=f"node {view.node}",
+        evidence=(f"this node's clock is {apart} that of {clock.server} (Date header)",),
+        cause="Programming latencies and health timestamps are wrong; tokens and certificates may be refused.",
+        fixes=(shell("timedatectl", "set-ntp", "true"),),
+    )

@@ -1,0 +1,1 @@
+"""`kproxy trace`: what happens to a packet, and why."""

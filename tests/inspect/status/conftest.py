@@ -1,0 +1,3 @@
+from tests.lab.conftest import lab
+
+__all__ = ["lab"]
