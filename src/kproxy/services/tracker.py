@@ -19,6 +19,9 @@ from kproxy.services.slices import PackedSlice, pack
 from kproxy.services.specification import ObjectReference, Problem, Specification, specify
 from kproxy.services.topology import Placement
 
+MOST_TRIGGERED = 100_000
+"""How many times of changes are kept for a sync, which may be long in coming."""
+
 
 class Changes(NamedTuple):
     """What happened since the last sync."""
@@ -160,7 +163,7 @@ class ServiceTracker:
         self._service_of_slice[key] = new.service
         if old is None or not old.same_endpoints(new):
             self._endpoint_changes += 1
-            if new.triggered:
+            if new.triggered and len(self._triggered) < MOST_TRIGGERED:
                 self._triggered.append(new.triggered)
             self._mark(new.service)
 
