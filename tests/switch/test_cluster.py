@@ -154,7 +154,6 @@ async def test_a_config_map_that_is_not_there(cluster: FakeCluster) -> None:
     [
         (["--to", "ebpf", "--node"], "must be one of"),
         (["--to", "ipvs", "--node", "--cluster"], "give either --node or --cluster"),
-        (["--to", "ipvs", "--node", "-o", "xml"], "must be table, json or yaml"),
         (["--to", "ipvs", "--cluster", "--kubeconfig", "/nonexistent"], "/nonexistent"),
     ],
 )

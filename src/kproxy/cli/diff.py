@@ -1,11 +1,21 @@
 """`kproxy diff`: what the kernel should hold, against what it holds."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kproxy.inspect.output import ExitStatus, Format
+from kproxy.cli.options import (
+    DEFAULT_METRICS,
+    ClusterCIDR,
+    ConfigurationFile,
+    Kubeconfig,
+    Manifests,
+    Metrics,
+    NodeName,
+    Output,
+    one_line,
+)
+from kproxy.inspect.output import ExitStatus, Format, emit
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -24,22 +34,16 @@ EXAMPLES = """
 
 def diff(
     repair: Annotated[bool, typer.Option("--repair", help="Write what differs, on a node that kproxy runs.")] = False,
-    manifests: Annotated[
-        Path | None, typer.Option(help="Read Services and EndpointSlices from the YAML files in this folder.")
-    ] = None,
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="How to reach the API server.  [default: as the proxy does]")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="The proxy's configuration file.  [default: ask the running proxy]")
-    ] = None,
-    metrics: Annotated[str, typer.Option(help="Where the running proxy tells its configuration.")] = "127.0.0.1:10249",
+    manifests: Manifests = None,
+    kubeconfig: Kubeconfig = None,
+    config: ConfigurationFile = None,
+    metrics: Metrics = DEFAULT_METRICS,
     mode: Annotated[
         str, typer.Option(help="The proxy's mode.  [default: as configured, else as the kernel shows]")
     ] = "",
-    node_name: Annotated[str, typer.Option(help="This node's name.  [default: as configured, else the host's]")] = "",
-    cluster_cidr: Annotated[str, typer.Option(help="The pods' networks, one for each IP family.")] = "",
-    output: Annotated[Format, typer.Option("-o", "--output", help="How to print.")] = Format.TABLE,
+    node_name: NodeName = "",
+    cluster_cidr: ClusterCIDR = "",
+    output: Output = Format.TABLE,
 ) -> None:
     """Compare what the kernel holds with what it should, object by object, each with the Service that it is for.
 
@@ -49,7 +53,6 @@ def diff(
     from kproxy.inspect.desired import Where
     from kproxy.inspect.diff.command import run
     from kproxy.inspect.diff.presentation import show
-    from kproxy.inspect.output import InspectionError, complain, emit
 
     where = Where(
         manifests=manifests,
@@ -59,10 +62,7 @@ def diff(
         node_name=node_name,
         cluster_cidr=cluster_cidr,
     )
-    try:
+    with one_line("diff"):
         report = run(where, mode=mode, mend=repair)
-    except InspectionError as error:
-        complain(f"kproxy diff: {error}")
-        raise typer.Exit(ExitStatus.FAILED) from None
     emit(report, output, lambda console: show(report, console))
     raise typer.Exit(ExitStatus.FOUND if report.differences else ExitStatus.FINE)

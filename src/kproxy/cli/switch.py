@@ -5,6 +5,12 @@ from typing import Annotated
 
 import typer
 
+from kproxy.cli.options import (
+    Output,
+    one_line,
+)
+from kproxy.inspect.output import ExitStatus, Format, InspectionError, complain
+
 EXAMPLES = """
 Examples:
 
@@ -45,7 +51,7 @@ def switch(
         bool, typer.Option("--strict-arp", help="In IPVS mode, leave ARP for load balancers' addresses to MetalLB.")
     ] = False,
     patience: Annotated[float, typer.Option(help="Seconds that a node has to serve in the new mode.", min=1)] = 60.0,
-    output: Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")] = "table",
+    output: Output = Format.TABLE,
 ) -> None:
     """Change the proxy mode of this node or of a cluster: kproxy's or the stock kube-proxy's.
 
@@ -59,7 +65,6 @@ def switch(
     import sys
 
     from kproxy.inspect.desired import Where
-    from kproxy.inspect.output import ExitStatus, Format, InspectionError, complain
     from kproxy.switch.cluster import ClusterOptions
     from kproxy.switch.cluster_objects import Place
     from kproxy.switch.command import Asked, switch_cluster, switch_node
@@ -75,27 +80,24 @@ def switch(
         raise fail(f"--to {to}: must be one of {', '.join(MODES)}")
     if node == cluster:
         raise fail("give either --node or --cluster")
-    if output not in list(Format):
-        raise fail(f"-o {output}: must be table, json or yaml")
 
     def confirm() -> bool:
         if yes:
             return True
         return sys.stdin.isatty() and typer.confirm("Do it?")
 
-    asked = Asked(dry_run, abort, Format(output), confirm)
-    try:
-        if cluster:
-            place = Place(namespace, config_map, daemon_set)
-            options = ClusterOptions(to, place, strict_arp, patience)
-            status = asyncio.run(switch_cluster(kubeconfig, options, asked))
-        else:
-            where = Where(config=config, kubeconfig=kubeconfig, manifests=manifests)
-            command = tuple(shlex.split(restart_command))
-            of_node = NodeOptions(config, to, where, command, strict_arp, patience)
-            status = asyncio.run(switch_node(of_node, asked))
-    except (SwitchError, InspectionError, ValueError) as error:
-        raise fail(" ".join(str(error).split())) from None
-    except Exception as error:  # whoever is on call gets one line, whatever happens
-        raise fail(f"unexpected {type(error).__name__}: {error}") from error
+    asked = Asked(dry_run, abort, output, confirm)
+    with one_line("switch"):
+        try:
+            if cluster:
+                place = Place(namespace, config_map, daemon_set)
+                options = ClusterOptions(to, place, strict_arp, patience)
+                status = asyncio.run(switch_cluster(kubeconfig, options, asked))
+            else:
+                where = Where(config=config, kubeconfig=kubeconfig, manifests=manifests)
+                command = tuple(shlex.split(restart_command))
+                of_node = NodeOptions(config, to, where, command, strict_arp, patience)
+                status = asyncio.run(switch_node(of_node, asked))
+        except (SwitchError, ValueError) as error:
+            raise InspectionError(" ".join(str(error).split())) from error
     raise typer.Exit(status)

@@ -1,11 +1,21 @@
 """`kproxy trace`: what happens to a packet, and why."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kproxy.inspect.output import ExitStatus, Format
+from kproxy.cli.options import (
+    DEFAULT_METRICS,
+    ClusterCIDR,
+    ConfigurationFile,
+    Kubeconfig,
+    Manifests,
+    Metrics,
+    NodeName,
+    Output,
+    one_line,
+)
+from kproxy.inspect.output import ExitStatus, Format, emit
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -35,20 +45,14 @@ def trace(
     ],
     live: Annotated[bool, typer.Option("--live", help="Send a packet too, and have the kernel trace it.")] = False,
     rules: Annotated[bool, typer.Option("--rules", help="Show the text of every rule.")] = False,
-    manifests: Annotated[
-        Path | None, typer.Option(help="Read Services and EndpointSlices from the YAML files in this folder.")
-    ] = None,
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="How to reach the API server.  [default: as the proxy does]")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="The proxy's configuration file.  [default: ask the running proxy]")
-    ] = None,
-    metrics: Annotated[str, typer.Option(help="Where the running proxy tells its configuration.")] = "127.0.0.1:10249",
+    manifests: Manifests = None,
+    kubeconfig: Kubeconfig = None,
+    config: ConfigurationFile = None,
+    metrics: Metrics = DEFAULT_METRICS,
     mode: Annotated[str, typer.Option(help="The proxy's mode.  [default: as configured]")] = "",
-    node_name: Annotated[str, typer.Option(help="This node's name.  [default: as configured, else the host's]")] = "",
-    cluster_cidr: Annotated[str, typer.Option(help="The pods' networks, one for each IP family.")] = "",
-    output: Annotated[Format, typer.Option("-o", "--output", help="How to print.")] = Format.TABLE,
+    node_name: NodeName = "",
+    cluster_cidr: ClusterCIDR = "",
+    output: Output = Format.TABLE,
 ) -> None:
     """Tell what happens to a packet on this node, and why: Service, policy, endpoints, masquerade or refusal.
 
@@ -56,7 +60,6 @@ def trace(
     Without an API server or manifests only the kernel is asked.
     """
     from kproxy.inspect.desired import Where
-    from kproxy.inspect.output import InspectionError, complain, emit
     from kproxy.inspect.trace.command import run
     from kproxy.inspect.trace.presentation import show
     from kproxy.inspect.trace.tracing import Question
@@ -69,10 +72,7 @@ def trace(
         node_name=node_name,
         cluster_cidr=cluster_cidr,
     )
-    try:
+    with one_line("trace"):
         found = run(Question(source, destination), where, mode=mode, live=live)
-    except InspectionError as error:
-        complain(f"kproxy trace: {error}")
-        raise typer.Exit(ExitStatus.FAILED) from None
     emit(found, output, lambda console: show(found, console, rules=rules))
     raise typer.Exit(ExitStatus.FOUND if found.disagreements else ExitStatus.FINE)

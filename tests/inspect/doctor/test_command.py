@@ -54,7 +54,6 @@ async def test_a_walk(patient: Patient) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["-o", "xml"],
         ["--check", "nosuch"],
         ["--config", "/nonexistent"],
         ["web"],

@@ -52,7 +52,7 @@ async def test_a_node_with_a_proxy(here: Node) -> None:
     assert "mode: nftables" in text  # the rules stay, and tell it
 
 
-@pytest.mark.parametrize("arguments", [["-o", "xml"], ["--config", "/nonexistent"], ["--watch"]])
+@pytest.mark.parametrize("arguments", [["--config", "/nonexistent"], ["--watch"]])
 def test_a_wrong_option_is_one_line(network_namespace: None, arguments: list[str]) -> None:
     status, text = invoke("status", *arguments)
     assert status == 2, text
