@@ -4,9 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO_PACKAGES := iproute2 nftables util-linux
-TEST_PACKAGES := $(DEMO_PACKAGES) iptables ipset conntrack procps systemd
+TEST_PACKAGES := $(DEMO_PACKAGES) iptables ipset conntrack procps systemd chromium
 
-.PHONY: help setup demo test test-vm lint format bench-nftables bench-iptables bench-ipvs bench-userspace image test-image docs fuzz clean
+.PHONY: help setup demo test test-vm lint format bench-nftables bench-iptables bench-ipvs bench-userspace bench bench-guard image test-image docs fuzz clean
 
 help:
 	@echo "make demo            a node, pods, a second node and a client out of network namespaces, with traffic"
@@ -18,6 +18,8 @@ help:
 	@echo "make bench-nftables  the figures of nftables mode, beside the floor that the kernel sets"
 	@echo "make bench-iptables  those of iptables mode, beside iptables-restore alone"
 	@echo "make bench-ipvs      those of IPVS mode, where need be in the virtual machine"
+	@echo "make bench           all modes on this machine, with real traffic; writes docs/benchmarks/"
+	@echo "make bench-guard     counts that do not depend on the machine, against their budgets"
 	@echo "make bench-userspace those of userspace mode, beside HAProxy"
 	@echo "make image           the container image, by buildah, without a registry"
 	@echo "make test-image      the tests of that image"
@@ -57,6 +59,13 @@ format: setup
 
 test-vm: setup
 	$(BIN)/pytest -m ipvs
+
+bench: setup
+	scripts/install-packages $(DEMO_PACKAGES) iptables wrk iperf3
+	$(BIN)/kproxy bench local --out docs/benchmarks/local
+
+bench-guard: setup
+	$(BIN)/kproxy bench guard
 
 bench-userspace: setup
 	scripts/install-packages haproxy wrk

@@ -21,15 +21,32 @@ class Size(NamedTuple):
 
 SERVICE_NETWORK = "10.96.0.0/12"
 POD_NETWORK = "40.0.0.0/8"
+CHANGED_NETWORK = "200.0.0.0/8"
+"""Where endpoints are that replaced another."""
 
 
 def _address(network: int, number: int) -> str:
     return f"{network}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
+def cluster_ip(number: int) -> str:
+    """The address of a Service."""
+    return _address(10, (96 << 16) + number + 1)
+
+
+def pod_address(member: int) -> str:
+    """The address of an endpoint, counted over all Services."""
+    return _address(40, member)
+
+
+def changed_address(offset: int) -> str:
+    """The address of an endpoint that replaced a Service's last one; see `endpoint_slices`."""
+    return _address(200, offset)
+
+
 def service(number: int, *, mixed: bool = False) -> dict[str, Any]:
     """A Service with one port, as an API server stores it."""
-    ip = _address(10, (96 << 16) + number + 1)
+    ip = cluster_ip(number)
     made: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -80,7 +97,7 @@ def endpoint_slices(number: int, endpoints: int, *, offset: int = 0) -> list[dic
     for start in range(0, endpoints, 100):
         members = range(first + start, first + min(start + 100, endpoints))
         last = first + endpoints - 1
-        addresses = [_address(40, m) if m != last or not offset else _address(200, offset) for m in members]
+        addresses = [pod_address(m) if m != last or not offset else changed_address(offset) for m in members]
         found.append(
             {
                 "apiVersion": "discovery.k8s.io/v1",

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from aiohttp import web
 
-from kproxy.apiserver import Store, create_app
-from kproxy.bench import cluster
+from kproxy.apiserver import Store
+from kproxy.bench import api, churn, cluster
+from kproxy.bench.churn import Churn
 from kproxy.bench.cluster import Size
 from kproxy.daemon import memory
 from kproxy.kernel.nftnl.transaction import NftSocket
@@ -25,6 +24,7 @@ from kproxy.lab.process import start
 
 _CHANGES = 200
 _WARM_UP = 20
+_CHURN_RATE, _CHURN_SECONDS = 500.0, 10.0
 _PATIENCE = 120.0
 _TABLES = 2
 """Each IP family's table is a commit of its own."""
@@ -45,6 +45,7 @@ class DaemonRun(NamedTuple):
     idle_cpu: float
     """Share of one core with nothing to do."""
     resident: int
+    churn: Churn
 
 
 async def measure(size: Size, proxy: Sequence[str]) -> DaemonRun:
@@ -62,9 +63,9 @@ async def measure(size: Size, proxy: Sequence[str]) -> DaemonRun:
         namespace = stack.enter_context(Namespace("bench"))
         namespace.run(_loopback_up)
         store = Store()
-        _fill(store, size)
+        api.fill(store, size)
         memory.settle()  # or this process' collections show in the proxy's latencies
-        url = await _serve(stack, namespace, store)
+        url = await stack.enter_async_context(api.serve(namespace, store))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         nft = namespace.run(NftSocket)
         stack.callback(nft.close)
@@ -84,9 +85,10 @@ async def measure(size: Size, proxy: Sequence[str]) -> DaemonRun:
         idle = (_cpu(process.pid) - idle_cpu) / (now() - idle_begin)
         monitor = stack.enter_context(CommitMonitor(namespace))
         seconds, cpu = await _changes(store, size, monitor, process.pid)
+        churned = await churn.measure(store, size, namespace, rate=_CHURN_RATE, seconds=_CHURN_SECONDS)
     ordered = sorted(seconds)
     median, p99 = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
-    return DaemonRun(synced, start_cpu, median, p99, cpu, idle, resident)
+    return DaemonRun(synced, start_cpu, median, p99, cpu, idle, resident, churned)
 
 
 async def _generation(nft: NftSocket, wanted: int) -> None:
@@ -108,24 +110,6 @@ async def _changes(store: Store, size: Size, monitor: CommitMonitor, pid: int) -
         if number >= _WARM_UP:
             seconds.append(commit.at - written)
     return seconds, (_cpu(pid) - cpu) / len(seconds)
-
-
-def _fill(store: Store, size: Size) -> None:
-    store.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-0"}})
-    for number in range(size.services):
-        store.apply(cluster.service(number, mixed=size.mixed))
-        for slice_ in cluster.endpoint_slices(number, size.endpoints):
-            store.apply(slice_)
-
-
-async def _serve(stack: AsyncExitStack, namespace: Namespace, store: Store) -> str:
-    listener = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.bind(("127.0.0.1", 0))
-    runner = web.AppRunner(create_app(store), access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, listener).start()
-    return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def _configuration(folder: Path, url: str) -> str:

@@ -40,6 +40,8 @@ def _daemon(report: Report, few: Size, many: Size) -> list[Figure]:
         Figure(f"… with {few.services} Services", in_ms(small.change)),
         ratio("… ratio", large.change / small.change, 1.5),
         Figure("… 99th percentile", in_ms(large.change_p99)),
+        milliseconds(f"one of {large.churn.rate:.0f} changes per second", large.churn.median, 0.005),
+        milliseconds("… 99th percentile", large.churn.p99, 0.010),
         milliseconds("CPU for that change", large.change_cpu, 0.003),
         Figure("idle CPU", f"{large.idle_cpu:.2%}", "≤ 0.20%", large.idle_cpu <= 0.002),
         Figure("resident memory", f"{large.resident / 1e6:.0f} MB", "≤ 160 MB", large.resident <= 160_000_000),

@@ -36,6 +36,9 @@ def run(arguments: Sequence[str]) -> int:
         case Action.INIT_ONLY:
             return _initialise(command)
         case Action.RUN:
+            from kproxy.daemon import memory
+
+            memory.expect_many_objects()  # as modules are: collections during imports cost a tenth of them
             from kproxy.cli.serve import serve
 
             return serve(command, arguments)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from kproxy import __version__
-from kproxy.cli import apiserver, cleanup, config, demo, diff, doctor, lab, render, run, status, switch, trace
+from kproxy.cli import apiserver, bench, cleanup, config, demo, diff, doctor, lab, render, run, status, switch, trace
 
 app = typer.Typer(
     name="kproxy",
@@ -27,6 +27,7 @@ app.command(epilog=switch.EXAMPLES)(switch.switch)
 app.command(epilog=trace.EXAMPLES)(trace.trace)
 app.command(epilog=diff.EXAMPLES)(diff.diff)
 app.add_typer(config.app, name="config")
+app.add_typer(bench.app, name="bench")
 
 
 def _show_version(value: bool) -> None:

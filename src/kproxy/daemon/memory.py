@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import os
 
 _YOUNG = 100_000
 """New objects that a collection of the youngest generation waits for. A first list brings hundreds of thousands that
@@ -9,7 +10,11 @@ stay; with Python's 700, going through them again and again takes a third of the
 
 
 def expect_many_objects() -> None:
-    """Call before the first object is taken in."""
+    """Call before the first object is taken in, and before numpy is imported.
+
+    Its linear algebra, of which nothing is used here, begins with a thread for each CPU, and each with a buffer.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(_YOUNG, 20, 100)
 
 

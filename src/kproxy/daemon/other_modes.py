@@ -55,11 +55,10 @@ def _remove_tables() -> list[str]:
 
 async def _except_iptables(excluded: tuple[Network, ...]) -> list[str]:
     ours, others = _tools()
-    names = iptables_rules.chain_names()
-    return [
-        *await iptables.remove_rules(others),
-        *await ipvs.remove(excluded, {**dict.fromkeys(ours, names), **{tool: {} for tool in others}}),
-    ]
+    removed = await iptables.remove_rules(others)
+    # Reading our own tables costs what the cluster weighs, so there must be something to look for.
+    spared = dict.fromkeys(ours, iptables_rules.chain_names()) if ipvs.left_anything() else {}
+    return [*removed, *await ipvs.remove(excluded, {**spared, **{tool: {} for tool in others}})]
 
 
 async def _except_ipvs() -> list[str]:

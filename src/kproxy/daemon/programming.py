@@ -8,7 +8,6 @@ from kproxy.backends.interface import Backend, BackendError
 from kproxy.config import KubeProxyConfiguration
 from kproxy.config.defaults import mode_settings
 from kproxy.daemon.modes import local_traffic
-from kproxy.daemon.other_modes import remove_other_modes
 from kproxy.daemon.proxier import Proxier, SyncReport
 from kproxy.daemon.repair_pace import RepairPace
 from kproxy.daemon.runner import SyncRunner
@@ -169,6 +168,9 @@ class Programming:
         self._on_sync(report)
 
     async def _remove_other_modes(self) -> None:
+        # Late: not on the way from the start to the first sync.
+        from kproxy.daemon.other_modes import remove_other_modes
+
         try:
             removed = await remove_other_modes(self.backend.rules, self.configuration)
         except (BackendError, OSError) as error:

@@ -67,10 +67,11 @@ def pack(slice_: EndpointSlice, node: str) -> tuple[PackedSlice | None, list[Pro
         except ValueError as error:
             problems.append(Problem(subject, f"metadata.annotations[{WEIGHTS_ANNOTATION}]", str(error)))
     candidates = []
+    length, unspecified = family.length, bytes(family.length)
     for i, endpoint in enumerate(slice_.endpoints or ()):
         # The API says that all addresses of an endpoint are interchangeable; consumers use the first.
         address = parse_address(endpoint.addresses[0]) if endpoint.addresses else None
-        if address is None or len(address) != family.length or not any(address):
+        if address is None or len(address) != length or address == unspecified:
             text = ", ".join(endpoint.addresses) or "nothing"
             problems.append(Problem(subject, f"endpoints[{i}].addresses", f"{text} is not an {family.value} address"))
         else:

@@ -47,9 +47,22 @@ async def remove(excluded: tuple[Network, ...], tools: Mapping[Tool, Mapping[str
         removed = _remove_servers(excluded)
         for tool, spared in tools.items():
             removed += await remove_rules(tool, spared)
-        return [*removed, *_remove_interface(), *_remove_sets()]
+        return [*removed, *_remove_sets(), *_remove_interface()]
     except OSError as error:
         raise BackendError(f"cannot clean up after IPVS mode: {error}") from error
+
+
+def left_anything() -> bool:
+    """Whether IPVS mode has been here: its interface is the last thing to go.
+
+    Raises:
+        OSError: the kernel could not be asked
+    """
+    links = LinkSocket()
+    try:
+        return links.index(INTERFACE) != 0
+    finally:
+        links.close()
 
 
 def _remove_servers(excluded: tuple[Network, ...]) -> list[str]:

@@ -1,0 +1,1 @@
+"""Counts that are the same on every machine, held against recorded budgets."""

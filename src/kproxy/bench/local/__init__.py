@@ -1,0 +1,1 @@
+"""Modes and other proxies on this machine, with real traffic between network namespaces."""

@@ -1,0 +1,1 @@
+"""Beyond one machine: what measured costs mean for clusters, and many hollow proxies against one API server."""

@@ -1,0 +1,114 @@
+"""A result as tables of words, for whatever shows them."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from kproxy.bench.reports.quantities import interval, quantity, ratio
+from kproxy.bench.results.figures import FIGURES, Unit
+from kproxy.bench.results.noise import in_words
+from kproxy.bench.results.schema import Result, Run
+from kproxy.bench.results.spread import ratio as ratio_of
+from kproxy.bench.results.spread import spread
+
+
+class Table(NamedTuple):
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+NOTES = (
+    "Each figure is the median of all samples, with the 95 % confidence interval of that median in brackets "
+    "(percentile bootstrap over rounds, then samples). A figure with a single sample has no spread to state: "
+    "take it as an anecdote."
+)
+
+
+def heading(result: Result) -> list[tuple[str, str]]:
+    """What was run, on what, and how quiet it was."""
+    machine = result.machine
+    version = f"kproxy {machine.kproxy}{f' ({machine.commit})' if machine.commit else ''}, Python {machine.python}"
+    lines = [
+        ("Started", f"{result.started}, took {result.seconds / 60:.1f} min"),
+        ("Machine", f"{machine.cores} × {machine.processor}, {quantity(machine.memory, Unit.BYTES)}, {machine.kernel}"),
+        ("Versions", ", ".join([version, *(f"{name} {version}" for name, version in machine.programs.items())])),
+        ("Command", " ".join(result.command)),
+        *((f"Contender {name}", " ".join(command)) for name, command in result.contenders.items()),
+        ("Settings", ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in result.settings.items())),
+    ]
+    if result.noise:
+        lines.append(("Noise", in_words(result.noise)))
+    if result.interrupted:
+        lines.append(("Interrupted", "this is what was measured until then"))
+    return lines
+
+
+def problems(result: Result) -> list[str]:
+    """What is missing, and why."""
+    named = [
+        f"{run.contender}, {run.mode}, {run.services:,} × {run.endpoints}: {problem}"
+        for run in result.runs
+        for problem in run.problems
+    ]
+    return [*result.remarks, *named]
+
+
+def by_size(result: Result) -> Iterator[Table]:
+    """One table for each cluster: figures down, contenders and modes across."""
+    for services, endpoints in dict.fromkeys((run.services, run.endpoints) for run in result.runs):
+        runs = [run for run in result.runs if (run.services, run.endpoints) == (services, endpoints)]
+        several = len(result.contenders) > 1
+        header = ["", *(f"{run.contender}, {run.mode}" if several else run.mode for run in runs)]
+        rows = [
+            [FIGURES[name].title, *(_cell(run, name) for run in runs)]
+            for name in FIGURES
+            if any(name in run.figures for run in runs)
+        ]
+        yield Table(f"{services:,} Services × {endpoints} endpoints", header, rows)
+
+
+def _cell(run: Run, name: str) -> str:
+    if name not in run.figures:
+        return "–"
+    unit = FIGURES[name].unit
+    found = spread(run.figures[name].rounds)
+    if found.samples == 1:
+        return f"{quantity(found.median.value, unit)} (once)"
+    words = interval(found.median, unit)
+    return (
+        f"{words}, p90 {quantity(found.p90, unit)}, p99 {quantity(found.p99, unit)}" if found.samples >= 20 else words
+    )
+
+
+def side_by_side(result: Result) -> Iterator[Table]:
+    """Ratios of the first contender to each of the others, where both ran in the same mode with the same cluster."""
+    first, *others = result.contenders or [""]
+    runs = {(run.contender, run.mode, run.services, run.endpoints): run for run in result.runs}
+    for other in others:
+        rows = []
+        for (name, *key), run in runs.items():
+            rival = runs.get((other, *key))  # type: ignore[arg-type]
+            if name == first and rival is not None:
+                rows += [[f"{run.mode}, {run.services:,} × {run.endpoints}", *row] for row in _ratios(run, rival)]
+        if rows:
+            yield Table(f"{first} ÷ {other}", ["", "figure", first, other, "ratio [95 %]", "verdict"], rows)
+
+
+def verdict(name: str, run: Run, rival: Run) -> tuple[str, str]:
+    """The ratio of two runs in a figure that both have, and what to make of it."""
+    found = ratio_of(run.figures[name].rounds, rival.figures[name].rounds)
+    if found is None:
+        return "–", "not comparable: zero"
+    fewest = min(len(run.figures[name].samples), len(rival.figures[name].samples))
+    if fewest < 3:
+        return f"{found.value:.2f} ×", f"too few samples ({fewest}) to tell"
+    if not found.excludes_one:
+        return ratio(found), "no difference beyond noise"
+    return ratio(found), "better" if (found.value > 1) is FIGURES[name].higher_is_better else "worse"
+
+
+def _ratios(run: Run, rival: Run) -> Iterator[list[str]]:
+    for name, definition in FIGURES.items():
+        if name in run.figures and name in rival.figures:
+            values = [interval(spread(each.figures[name].rounds).median, definition.unit) for each in (run, rival)]
+            yield [definition.title, *values, *verdict(name, run, rival)]

@@ -1,0 +1,71 @@
+"""What a benchmark ran on: kernel, processor, memory, and the versions of the programs that had a part in it."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import kproxy
+from kproxy.bench.results.schema import Machine
+
+_PROGRAMS = {
+    "wrk": ["wrk", "--version"],
+    "iperf3": ["iperf3", "--version"],
+    "nft": ["nft", "--version"],
+    "iptables-legacy": ["iptables-legacy", "--version"],
+    "iptables-nft": ["iptables-nft", "--version"],
+}
+_VERSION = re.compile(r"v?(\d+(?:\.\d+)+\S*)")
+_PATIENCE = 5.0
+
+
+def describe() -> Machine:
+    """The machine that we are on, as far as it tells."""
+    return Machine(
+        kernel=f"{platform.system()} {platform.release()}",
+        processor=_processor(),
+        cores=len(os.sched_getaffinity(0)),
+        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        python=platform.python_version(),
+        kproxy=kproxy.__version__,
+        commit=_commit(),
+        programs={name: _version(argv) for name, argv in _PROGRAMS.items()},
+    )
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _version(argv: Sequence[str]) -> str:
+    if shutil.which(argv[0]) is None:
+        return "missing"
+    found = _VERSION.search(_output(argv))
+    return found[1] if found else "unknown"
+
+
+def _commit() -> str:
+    folder = str(Path(kproxy.__file__).parent)
+    commit = _output(["git", "-C", folder, "rev-parse", "--short", "HEAD"]).strip()
+    if not re.fullmatch(r"[0-9a-f]+", commit):
+        return ""
+    changed = _output(["git", "-C", folder, "status", "--porcelain", "--untracked-files=no", "--", folder]).strip()
+    return f"{commit}+" if changed else commit
+
+
+def _output(argv: Sequence[str]) -> str:
+    """What a program prints; wrk prints its version as an error."""
+    try:
+        ended = subprocess.run(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_PATIENCE, check=False, text=True
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return ended.stdout

@@ -1,0 +1,1 @@
+"""The commands below `kproxy bench`, one module each."""
