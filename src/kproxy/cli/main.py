@@ -5,7 +5,22 @@ from typing import Annotated
 import typer
 
 from kproxy import __version__
-from kproxy.cli import apiserver, bench, cleanup, config, demo, diff, doctor, lab, render, run, status, switch, trace
+from kproxy.cli import (
+    apiserver,
+    bench,
+    cleanup,
+    config,
+    demo,
+    diff,
+    doctor,
+    lab,
+    monitoring,
+    render,
+    run,
+    status,
+    switch,
+    trace,
+)
 
 app = typer.Typer(
     name="kproxy",
@@ -28,6 +43,7 @@ app.command(epilog=trace.EXAMPLES)(trace.trace)
 app.command(epilog=diff.EXAMPLES)(diff.diff)
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
+app.add_typer(monitoring.app, name="monitoring")
 
 
 def _show_version(value: bool) -> None:

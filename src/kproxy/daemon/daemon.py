@@ -24,6 +24,7 @@ from kproxy.daemon.servers import Servers
 from kproxy.kernel.oom_score import set_oom_score_adj
 from kproxy.kernel.sd_notify import ServiceManager
 from kproxy.node import events
+from kproxy.node.conntrack_usage import ConntrackUsage
 from kproxy.node.events import Event
 from kproxy.node.health import ProxyHealth
 from kproxy.node.metrics import Metrics
@@ -95,6 +96,7 @@ class Daemon:
         self._stale_flows = StaleFlows(families, on_pass=self._on_flows)
         self._service_health = ServiceHealth(lambda: self.health.healthy, on_failure=self._on_health_port)
         self._programming = self._program(configuration, backend)
+        self.metrics.registry.register(ConntrackUsage())
         self.metrics.show_packets(self._packet_counters)
         self.metrics.pipeline.show_objects(self._object_counts)
         self.metrics.pipeline.show_mode(self._mode_metrics)

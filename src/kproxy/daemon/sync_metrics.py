@@ -23,6 +23,7 @@ class SyncMetrics:
         self._queued: float | None = None
         """When the oldest event came that the kernel does not have, on the clock of `perf_counter`."""
         self._triggered: list[str] = []
+        self._started = time.time()
         self._compared = False
         self._no_local_endpoints = NoLocalEndpoints()
         for family in backend.families():
@@ -56,7 +57,7 @@ class SyncMetrics:
         """
         now = time.time()
         self._show_pending()
-        delays = [delay for text in self._triggered if (delay := _seconds_since(text, now)) is not None]
+        delays = [delay for text in self._triggered if (delay := _delay(text, self._started, now)) is not None]
         for outcome in outcomes:
             self._record(outcome, seconds, delays, now)
             if outcome.full and outcome.objects and self._compared and unasked:
@@ -112,13 +113,15 @@ class SyncMetrics:
         self._metrics.endpoint_changes_pending.set(endpoints)
 
 
-def _seconds_since(timestamp: str, now: float) -> float | None:
-    """How long ago an RFC 3339 time is; None for what is none, or lies in the future."""
+def _delay(timestamp: str, started: float, now: float) -> float | None:
+    """How long ago an RFC 3339 time is; None for what is none, lies in the future, or before we started.
+
+    Slices keep the time of their last change. When a proxy starts, that may be days ago, and no delay of its own.
+    """
     try:
         then = datetime.fromisoformat(timestamp)
     except ValueError:
         return None
     if then.tzinfo is None:
         return None
-    delay = now - then.timestamp()
-    return delay if delay >= 0 else None
+    return now - then.timestamp() if started <= then.timestamp() <= now else None

@@ -6,8 +6,9 @@ from kproxy.inspect.doctor.finding import Finding, Severity, shell
 from kproxy.inspect.doctor.view import NodeView
 from kproxy.inspect.status.proxy_facts import failures, syncs
 
-_SLOW, _VERY_SLOW = 5.0, 30.0
-"""Seconds that one sync in a hundred takes: above the first, changes arrive late; above the second, outages last."""
+_SLOW, _VERY_SLOW = 5.0, 16.384
+"""Seconds that one sync in a hundred takes: above the first, changes arrive late; above the second, the largest finite
+bucket of the histogram, outages last."""
 _RESTART = shell("kubectl", "-n", "kube-system", "rollout", "restart", "daemonset/kube-proxy")
 
 
