@@ -18,7 +18,7 @@ from kproxy.node.metrics import Metrics
 from kproxy.node.node_ports import NodePortAddresses, primary_addresses
 from kproxy.node.service_health import ServiceHealth
 from kproxy.node.stale_flows import StaleFlows
-from kproxy.services.addresses import Address, parse_address
+from kproxy.services.addresses import Address, format_address, parse_address
 from kproxy.services.objects import EndpointSlice, Node, Service
 from kproxy.services.tracker import ServiceTracker
 
@@ -67,7 +67,7 @@ class Programming:
         )
         self._node: Node | None = None
         self._node_ports = NodePortAddresses(configuration.node_port_addresses)
-        self._primary: list[Address] = []
+        self._primary: list[Address] | None = None
         self._addresses: AddressMonitor | None = None
         self._started = self._programmed = False
         self._removing: asyncio.Task[None] | None = None
@@ -139,6 +139,11 @@ class Programming:
     def _apply_node_ports(self) -> None:
         primary = primary_addresses(self._node, parse_address(self.configuration.bind_address))
         if primary != self._primary:
+            log.info("This node's addresses: %s", ", ".join(map(format_address, primary)) or "none yet")
+            if not primary and self._node_ports.primary:
+                log.warning(
+                    "NodePorts answer nowhere until the Node object lists an address (nodePortAddresses: primary)"
+                )
             self._primary = primary
             self.backend.set_node_ips(primary)
             self._proxier.compare_next()
