@@ -21,6 +21,7 @@ help:
 	@echo "make bench           all modes on this machine, with real traffic; writes docs/benchmarks/"
 	@echo "make bench-guard     counts that do not depend on the machine, against their budgets"
 	@echo "make bench-userspace those of userspace mode, beside HAProxy"
+	@echo "make docs            the documentation's site, in English and Chinese, in build/site"
 	@echo "make image           the container image, by buildah, without a registry"
 	@echo "make test-image      the tests of that image"
 	@echo "make fuzz            inputs for the parsers, guided by coverage, for ten minutes"
@@ -76,6 +77,11 @@ bench-nftables bench-iptables: setup
 
 bench-ipvs: setup
 	[ -e /proc/net/ip_vs ] && $(BIN)/python -m kproxy.bench ipvs || tests/vm/run $(BIN)/python -m kproxy.bench ipvs
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file mkdocs.zh.yml
+	@echo "build/site; to read it with its search: $(BIN)/python -m http.server --directory build/site"
 
 image:
 	deploy/image/build build/image
