@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO_PACKAGES := iproute2 nftables util-linux
-TEST_PACKAGES := $(DEMO_PACKAGES) iptables ipset conntrack procps systemd chromium
+TEST_PACKAGES := $(DEMO_PACKAGES) iptables ipset conntrack procps systemd chromium faketime
 
 .PHONY: help setup demo test test-vm lint format bench-nftables bench-iptables bench-ipvs bench-userspace bench bench-guard image test-image docs fuzz clean
 

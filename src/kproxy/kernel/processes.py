@@ -55,22 +55,19 @@ async def run(
     """
     with _memory_file("in", standard_input) as read, _memory_file("out") as output, _memory_file("err") as said:
         try:
-            process = await asyncio.create_subprocess_exec(
-                *arguments, stdin=read, stdout=output, stderr=said, env=_environment()
-            )
+            process = _start(arguments, read, output, said)
         except OSError as error:
             raise _not_run(arguments, error) from error
         on_start(process.pid)
         try:
             async with asyncio.timeout(time_limit):
-                status = await process.wait()
+                status = await _end(process)
         except TimeoutError as error:
             raise _too_slow(arguments, time_limit, _contents(said)) from error
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+                process.kill()
+                await _end(process)
         _check(arguments, status, _contents(said))
         return _contents(output)
 
@@ -103,6 +100,28 @@ def run_blocking(arguments: Sequence[str], *, time_limit: float) -> bytes:
         raise _not_run(arguments, error) from error
     _check(arguments, done.returncode, done.stderr)
     return done.stdout
+
+
+def _start(arguments: Sequence[str], read: int, output: int, said: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(arguments, stdin=read, stdout=output, stderr=said, env=_environment())
+
+
+async def _end(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a program's end, and give its exit status.
+
+    By a descriptor (pidfd_open(2)): asyncio of Python 3.11 starts a thread for each program, and raises what is no
+    OSError when it may not, with the program running.
+    """
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        loop.add_reader(descriptor, ended.set)
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    return process.wait()
 
 
 def _environment() -> Mapping[str, str]:

@@ -63,8 +63,13 @@ class DesiredTable:
         elif name in _BALANCED:
             self._balancers.update(record[-4:] for record in come)
             self._balancers.subtract(record[-4:] for record in gone)
+            for record in gone:
+                if not self._balancers[record[-4:]]:
+                    del self._balancers[record[-4:]]
         elif name.startswith(_TIMEOUTS):
             self._timeouts[name] += len(come) - len(gone)
+            if not self._timeouts[name]:
+                del self._timeouts[name]
         delta.delete(name, gone)
         delta.add(name, come)
 

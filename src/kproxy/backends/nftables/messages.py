@@ -98,11 +98,11 @@ def delete_timeouts(
 ) -> Iterator[Message]:
     """Delete the sets and rules of timeouts; the rules of those that remain are written anew."""
     kept = sorted(remaining)
-    for timeout in sorted(unused):
-        chain = timeout.chain
+    gone = sorted(unused)
+    for chain in dict.fromkeys(timeout.chain for timeout in gone):
         yield protocol.flush_chain(NFPROTO[family], TABLE, chain)
         yield from _rules(family, chain, [remembering_rule(t, family) for t in kept if t.chain == chain])
-    for timeout in sorted(unused):
+    for timeout in gone:
         yield protocol.delete_set(NFPROTO[family], TABLE, timeout.name)
 
 

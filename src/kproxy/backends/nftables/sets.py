@@ -33,6 +33,8 @@ MAX_CLIENTS = 1 << 19
 
 
 _SMALLEST = 1024
+_REMEMBERED = 1024
+"""Declarations; timeouts of session affinity, each with one of its own, come and go."""
 
 
 class SetName(enum.StrEnum):
@@ -91,7 +93,7 @@ class SetDeclaration(msgspec.Struct, frozen=True):
 
     @property
     def layout(self) -> ElementLayout:
-        return _layout(self)
+        return _layout(self.key, self.data, self.ranges)
 
     @property
     def fields(self) -> Sequence[int]:
@@ -138,8 +140,8 @@ class SetDeclaration(msgspec.Struct, frozen=True):
 
 
 @functools.cache
-def _layout(declaration: SetDeclaration) -> ElementLayout:
-    return ElementLayout(_length(declaration.key), _length(declaration.data), ranges=declaration.ranges)
+def _layout(key: tuple[DataType, ...], data: tuple[DataType, ...], ranges: bool) -> ElementLayout:
+    return ElementLayout(_length(key), _length(data), ranges=ranges)
 
 
 def _length(types: Sequence[DataType]) -> int:
@@ -213,7 +215,7 @@ def declarations(family: Family) -> tuple[SetDeclaration, ...]:
     )
 
 
-@functools.cache
+@functools.lru_cache(_REMEMBERED)
 def declaration(family: Family, name: str) -> SetDeclaration:
     """The set of that name; one for each timeout of session affinity is there when it is needed."""
     if (timeout := StickyTimeout.parse(name)) is not None:

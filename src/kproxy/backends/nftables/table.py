@@ -106,6 +106,8 @@ class KernelTable:
         self._balancers = (self._balancers | missing) - unused
         self._timeouts = (self._timeouts | new_timeouts) - unused_timeouts
         self._count(delta)
+        for timeout in unused_timeouts:
+            self._counts.pop(timeout.name, None)
         count = len(delta) + len(missing) + len(unused) + len(new_timeouts) + len(unused_timeouts)
         return Outcome(self.family, False, count, result.bytes, ())
 
