@@ -11,15 +11,17 @@ from kproxy.inspect.trace.live.probe import probe
 from kproxy.inspect.trace.report import View
 from kproxy.lab.expectation import Target
 from kproxy.lab.topology import NODE
-from tests.inspect.trace.traced_lab import Traced, traced
+from tests.inspect.trace.played import load
+from tests.inspect.trace.programmed_node import Traced, programmed
 
 pytestmark = pytest.mark.root
 
 
 @pytest.fixture(params=["nftables", "iptables"])
 async def node(request: pytest.FixtureRequest) -> AsyncIterator[Traced]:
-    async with traced(["loadbalancer"], request.param) as opened:
-        yield opened
+    async with programmed(request.param) as (_, node):
+        read = await node.bring_about(load("loadbalancer", request.param).phases[0])
+        yield read()
 
 
 async def live(node: Traced, target: Target) -> View:

@@ -12,13 +12,9 @@ def disagreements(first: View, second: View) -> list[str]:
 
     The source address is compared only where both know it.
     """
+    if words := fates_differ(first, second):
+        return [words]
     found: list[str] = []
-    names = f"{first.name} and {second.name}"
-    fates = [_fates(view) for view in (first, second)]
-    if fates[0].keys() != fates[1].keys():
-        said = [f"{v.name}: {' or '.join(sorted(f))}" for v, f in zip((first, second), fates, strict=True)]
-        found.append(f"{names} disagree about what happens: {'; '.join(said)}")
-        return found
     here, there = _by_endpoint(first), _by_endpoint(second)
     by_history = first.by_history or second.by_history
     sides = ((first, second, here.keys() - there.keys()), (second, first, there.keys() - here.keys()))
@@ -36,13 +32,18 @@ def disagreements(first: View, second: View) -> list[str]:
     return found
 
 
-def _fates(view: View) -> dict[str, float]:
-    """Probabilities of what may happen; unchanged delivery is one, wherever routing takes the packet."""
-    fates: dict[str, float] = {}
-    for outcome in view.outcomes:
-        fate = "unchanged" if outcome.fate in _END_OF_NODE else outcome.fate
-        fates[fate] = fates.get(fate, 0.0) + outcome.probability
-    return fates
+def fates_differ(first: View, second: View) -> str:
+    """How two views differ about what may happen at all, in words; empty when they do not."""
+    fates = [_fates(view) for view in (first, second)]
+    if fates[0] == fates[1]:
+        return ""
+    said = [f"{v.name}: {' or '.join(sorted(f))}" for v, f in zip((first, second), fates, strict=True)]
+    return f"{first.name} and {second.name} disagree about what happens: {'; '.join(said)}"
+
+
+def _fates(view: View) -> set[str]:
+    """What may happen; unchanged delivery is one thing, wherever routing takes the packet."""
+    return {"unchanged" if outcome.fate in _END_OF_NODE else outcome.fate for outcome in view.outcomes}
 
 
 def _by_endpoint(view: View) -> dict[str, tuple[float, set[str]]]:

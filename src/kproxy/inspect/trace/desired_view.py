@@ -29,15 +29,18 @@ class _Choice(NamedTuple):
 class Explainer:
     """Explains any number of packets."""
 
-    def __init__(self, desired: DesiredState, mode: str, routes: Routes) -> None:
+    def __init__(self, desired: DesiredState, mode: str, routes: Routes, *, redirected_by: str = "nftables") -> None:
         """Prepare.
 
         Args:
             desired: the objects and the configuration
             mode: the proxy mode, as some things differ from mode to mode
             routes: for the source address of masqueraded packets
+            redirected_by: in userspace mode, the mode whose rules lead to the proxy
         """
-        self._desired, self._mode, self._routes = desired, mode, routes
+        self._desired, self._routes = desired, routes
+        self._proxied = mode == "userspace"
+        self._mode = redirected_by if self._proxied else mode
         self._frontends = Frontends(desired, mode)
 
     def view(self, packet: Packet) -> View:
@@ -45,12 +48,16 @@ class Explainer:
         match = self._frontends.find(packet.destination, packet.port, packet.protocol)
         if match is None:
             return unmatched(packet, self._desired, self._mode, self._routes, self._frontends)
-        return _Explanation(packet, self._desired, self._mode, self._routes, match).view()
+        return _Explanation(packet, self._desired, self._mode, self._routes, match, proxied=self._proxied).view()
 
 
 class _Explanation:
-    def __init__(self, packet: Packet, desired: DesiredState, mode: str, routes: Routes, match: Match) -> None:
+    def __init__(
+        self, packet: Packet, desired: DesiredState, mode: str, routes: Routes, match: Match, *, proxied: bool
+    ) -> None:
         self.packet, self.desired, self.mode, self.routes = packet, desired, mode, routes
+        self.proxied = proxied
+        """A process of this node takes the connection, and makes another one to an endpoint."""
         self.port: ServicePort = match.port
         self.kind = match.kind
         self.subject = f"Service {match.port.service}"
@@ -84,12 +91,18 @@ class _Explanation:
     def view(self) -> View:
         if fenced := self._fenced():
             return self._done((fenced,))
+        if self.proxied and self.packet.protocol == "SCTP":
+            return self._done((self._not_forwarded(),))
         choice = self._internal() if self.kind is FrontendKind.CLUSTER_IP else self._external()
         if not choice.endpoints:
             return self._done((self._without_endpoints(),))
         self.steps += topology_steps(self.desired, self.port, choice.endpoints)
         self._balancing()
-        if choice.masquerade:
+        if self.proxied:
+            because = self._setting("mode", "userspace")
+            words = "the proxy takes the connection, and makes one of its own to the endpoint, which sees this node"
+            self.steps.append(TraceStep(words, because))
+        elif choice.masquerade:
             self.steps.append(choice.masquerade)
         return self._done(self._outcomes(choice))
 
@@ -122,6 +135,11 @@ class _Explanation:
             return None
         self.steps.append(TraceStep(f"{format_address(source)} is in none of the source ranges: dropped", because))
         return TraceOutcome(fate="dropped", probability=1.0, because=because)
+
+    def _not_forwarded(self) -> TraceOutcome:
+        because = self._setting("mode", "userspace")
+        self.steps.append(TraceStep("rejected, as userspace mode forwards TCP and UDP only", because))
+        return TraceOutcome(fate="rejected", probability=1.0, because=because)
 
     def _internal(self) -> _Choice:
         policy = self.port.internal_policy
@@ -227,8 +245,8 @@ class _Explanation:
         )
 
     def _outcome(self, endpoint: Endpoint, probability: float, *, masquerade: bool) -> TraceOutcome:
-        hairpin = endpoint.address == self.packet.source
-        masqueraded = masquerade or (hairpin and endpoint.local)
+        hairpin = endpoint.address == self.packet.source and not self.proxied
+        masqueraded = masquerade or self.proxied or (hairpin and endpoint.local)
         steps = (TraceStep("masqueraded, as a pod must not see its own address"),) if hairpin and not masquerade else ()
         source: Address | None = self.packet.source
         if masqueraded:

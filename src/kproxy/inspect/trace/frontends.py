@@ -51,7 +51,10 @@ class Frontends:
             mode: the proxy mode, as NodePorts answer on 127.0.0.1 in some modes only
         """
         self._node_addresses = desired.node_port_addresses
-        if mode == "iptables" and desired.settings.configuration.iptables.localhost_node_ports:
+        configuration = desired.settings.configuration
+        # Userspace mode has no rule for 127.0.0.1 where addresses for NodePorts are given.
+        loopback = mode == "iptables" or (mode == "userspace" and not configuration.node_port_addresses)
+        if loopback and configuration.iptables.localhost_node_ports:
             self._node_addresses = self._node_addresses | {_LOCALHOST}
         self._at: dict[tuple[Address, Protocol, int], Match] = {}
         self._node_ports: dict[tuple[Family, Protocol, int], ServicePort] = {}

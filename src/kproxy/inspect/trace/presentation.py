@@ -43,8 +43,10 @@ def show(found: Trace, console: Console, *, rules: bool = False) -> None:
     for words in found.disagreements:
         console.print(f"[bold red]disagreement:[/bold red] {escape(words)}")
     if found.mode == "userspace":
-        console.print("in userspace mode rules lead to the proxy's process, which chooses the endpoint: not compared")
-    elif len(found.views) > 1 and not found.disagreements:
+        console.print(
+            "[dim]in userspace mode rules lead to the proxy's process, which chooses the endpoint itself[/dim]"
+        )
+    if len(found.views) > 1 and not found.disagreements:
         console.print("[green]all views agree[/green]")
 
 

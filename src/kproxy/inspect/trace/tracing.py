@@ -13,6 +13,7 @@ from kproxy.inspect.rulesets.kernel_routes import bridges_ask_netfilter
 from kproxy.inspect.rulesets.packet import Packet
 from kproxy.inspect.rulesets.routes import Routes
 from kproxy.inspect.rulesets.snapshot import Snapshot
+from kproxy.inspect.trace import proxied
 from kproxy.inspect.trace.actual_view import Evaluator
 from kproxy.inspect.trace.comparison import disagreements
 from kproxy.inspect.trace.desired_view import Explainer
@@ -154,7 +155,8 @@ class Views:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         desired, snapshot = facts.desired, facts.snapshot
-        self._explainer = Explainer(desired, facts.mode, facts.routes) if desired else None
+        rules = proxied.redirecting_mode(snapshot) if snapshot else "nftables"
+        self._explainer = Explainer(desired, facts.mode, facts.routes, redirected_by=rules) if desired else None
         self._evaluator = Evaluator(snapshot, facts.routes) if snapshot else None
 
     def trace(self, packet: Packet, live: View | None = None) -> Trace:
@@ -170,10 +172,9 @@ class Views:
         if self._evaluator:
             views.append(self._evaluator.view(packet, self._facts.desired))
         compared: list[str] = []
-        if self._facts.mode != "userspace":  # there, rules only lead to the proxy's process, which chooses
-            pairs = itertools.pairwise(views)
-            compared += (words for first, second in pairs for words in disagreements(first, second))
-            compared += (words for view in views[-1:] if live for words in _outside(view, live))
+        for first, second in itertools.pairwise(views):
+            compared += self._disagreements(first, second)
+        compared += (words for view in views[-1:] if live for words in _outside(view, live))
         if live:
             views.append(live)
         return Trace(
@@ -186,6 +187,11 @@ class Views:
             disagreements=tuple(dict.fromkeys(compared)),
             problems=self._facts.desired.problems if self._facts.desired else (),
         )
+
+    def _disagreements(self, first: View, second: View) -> list[str]:
+        if self._facts.mode == "userspace":
+            return proxied.disagreements(first, second, self._facts.routes)
+        return disagreements(first, second)
 
 
 def _outside(view: View, live: View) -> list[str]:

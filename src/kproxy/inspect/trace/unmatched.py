@@ -6,6 +6,7 @@ from kproxy.inspect.rulesets.routes import Routes
 from kproxy.inspect.trace.frontends import Frontends, not_served
 from kproxy.inspect.trace.report import Because, FateName, TraceOutcome, TraceStep, View
 from kproxy.services.addresses import format_address
+from kproxy.services.model import ServicePort, Verdict
 
 
 def unmatched(packet: Packet, desired: DesiredState, mode: str, routes: Routes, frontends: Frontends) -> View:
@@ -55,4 +56,18 @@ def _refused(
         )
         words = f"{packet.port} is a node port of Service {port.service}, which does not answer at this address"
         steps.append(TraceStep(words, because))
+        if mode == "iptables":
+            return _refused_everywhere(port, steps)
     return None
+
+
+def _refused_everywhere(port: ServicePort, steps: list[TraceStep]) -> TraceOutcome | None:
+    """What iptables mode refuses at a node port, it refuses at every address of the node."""
+    verdict = port.external_verdict
+    if verdict is Verdict.BALANCE:
+        return None
+    fate: FateName = "rejected" if verdict is Verdict.REJECT else "dropped"
+    because = Because(f"Service {port.service}", "spec.ports[].nodePort", str(port.node_port))
+    words = f"{fate}, as iptables mode does at every address of the node when no endpoint may answer"
+    steps.append(TraceStep(words, because))
+    return TraceOutcome(fate=fate, probability=1.0, because=because)
