@@ -18,10 +18,13 @@ pytestmark = pytest.mark.root
 # In a mount namespace of its own: new file systems, the configuration kept in them, and filled to the last byte.
 _FILL_AND_RUN = """
 set -e
-config=$(cat "$1/config.yaml") kubeconfig=$(cat "$1/kubeconfig")
+config=$(cat "$1/config.yaml") kubeconfig=$(cat "$1/kubeconfig") checkout=$2
+cd "$checkout"
 for folder in /run /tmp /var/tmp /dev/shm; do
     [ ! -d $folder ] || mount -t tmpfs -o size=64k tmpfs $folder
 done
+# The program may be in one of them: the working directory is still the old one.
+[ -e "$checkout/src" ] || { mkdir -p "$checkout" && mount --no-canonicalize --bind . "$checkout"; }
 mkdir -p "$1"
 printf %s "$config" >"$1/config.yaml"
 printf %s "$kubeconfig" >"$1/kubeconfig"
@@ -29,7 +32,7 @@ printf %s "$kubeconfig" >"$1/kubeconfig"
 for folder in /run /tmp /var/tmp /dev/shm; do
     if dd if=/dev/zero of=$folder/full bs=4096 status=none; then echo "$folder is not full"; exit 9; fi
 done
-shift
+shift 2
 exec "$@"
 """
 
@@ -38,7 +41,8 @@ exec "$@"
 async def test_every_disk_is_full(here: Node, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XTABLES_LOCKFILE")  # the lock is where it always is: a file, which takes no room
     configuration = here.configuration(mode=mode)
-    wrapped = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _FILL_AND_RUN, "sh", str(here.folder)]
+    folders = [str(here.folder), str(BIN.parents[1])]
+    wrapped = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _FILL_AND_RUN, "sh", *folders]
     async with start(here.namespace, [*wrapped, str(BIN / "kube-proxy"), "--config", configuration, "-v=2"]) as process:
         await here.eventually(lambda: "Compared IPv6" in process.output(), process)
         assert process.output().count("No space left on device") == 4, "said by dd alone"
