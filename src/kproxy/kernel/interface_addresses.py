@@ -3,14 +3,13 @@
 An interface that holds the addresses of virtual servers is left out: they are the node's only in name.
 """
 
-import errno
 import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from kproxy.kernel.netlink import NetlinkSocket, attributes, messages
+from kproxy.kernel.netlink import NetlinkSocket, attributes, messages, reread
 from kproxy.services.addresses import Address, Family
 
 VIRTUAL_SERVERS_INTERFACE = "kube-ipvs0"
@@ -42,13 +41,7 @@ def list_addresses() -> list[InterfaceAddress]:
         OSError: the kernel has no routing netlink
     """
     with NetlinkSocket(_NETLINK_ROUTE) as netlink:
-        for _ in range(10):
-            try:
-                return _dump(netlink)
-            except OSError as error:
-                if error.errno != errno.EINTR:
-                    raise
-        return _dump(netlink)
+        return reread(lambda: _dump(netlink), 10)
 
 
 def _dump(netlink: NetlinkSocket) -> list[InterfaceAddress]:
@@ -90,17 +83,9 @@ class AddressMonitor:
     def drain(self) -> bool:
         """Forget what is queued; returns whether it concerns the caller, who then lists the addresses anew."""
         changed = False
-        while True:
-            try:
-                datagram = self._netlink.receive(wait=False)
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                changed = True
-                continue
-            if datagram is None:
-                return changed
-            changed = changed or any(self._concerns(index) for index in _interfaces(datagram))
+        for datagram in self._netlink.queued():
+            changed = changed or datagram is None or any(map(self._concerns, _interfaces(datagram)))
+        return changed
 
     def _concerns(self, index: int) -> bool:
         if index != self._left_out:

@@ -5,7 +5,7 @@ import socket
 import struct
 from collections.abc import Collection
 
-from kproxy.kernel.netlink import NLM_F_CREATE, NLM_F_EXCL, NetlinkSocket, attribute, attributes, nested, text
+from kproxy.kernel.netlink import NLM_F_CREATE, NLM_F_EXCL, NetlinkSocket, attribute, attributes, nested, reread, text
 from kproxy.kernel.requests import Refusal, Request, perform
 from kproxy.services.addresses import Address, format_address
 
@@ -67,13 +67,7 @@ class LinkSocket:
         Raises:
             OSError: the kernel has no routing netlink
         """
-        for _ in range(_READINGS):
-            try:
-                return self._dump()
-            except OSError as error:
-                if error.errno != errno.EINTR:
-                    raise
-        return self._dump()
+        return reread(self._dump, _READINGS)
 
     def _dump(self) -> dict[int, set[Address]]:
         found: dict[int, set[Address]] = {}

@@ -4,8 +4,10 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 NETLINK_NETFILTER = 12
 
@@ -123,6 +125,24 @@ def acknowledgement(message: Message) -> Acknowledgement:
     return Acknowledgement(message.sequence, -code, words, offset)
 
 
+def reread(read: Callable[[], T], times: int) -> T:
+    """Read by dumps, and again as long as what they list changes meanwhile.
+
+    Args:
+        read: makes the dumps
+        times: how often to read again
+
+    Raises:
+        OSError: EINTR when it changes all the time; whatever else `read` raises
+    """
+    for _ in range(times):
+        try:
+            return read()
+        except InterruptedError:
+            continue
+    return read()
+
+
 class NetlinkSocket:
     """A netlink socket in the network namespace of the thread that opens it."""
 
@@ -197,6 +217,20 @@ class NetlinkSocket:
             return self._socket.recv(1 << 17, 0 if wait else socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
+
+    def queued(self) -> Iterator[bytes | None]:
+        """The datagrams that are there, without waiting; None in the place of those that did not fit (ENOBUFS)."""
+        while True:
+            try:
+                datagram = self.receive(wait=False)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                yield None
+                continue
+            if datagram is None:
+                return
+            yield datagram
 
     def dump(self, type_: int, body: bytes) -> Iterator[Message]:
         """Ask for a dump and yield its messages.

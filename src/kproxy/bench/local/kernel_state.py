@@ -3,12 +3,12 @@
 import asyncio
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from kproxy.bench.local.contenders import Mode
-from kproxy.kernel.netlink import attributes, each_attribute, text
+from kproxy.kernel.netlink import attributes, each_attribute, reread, text
 from kproxy.kernel.nftnl import protocol
 from kproxy.kernel.nftnl.protocol import SUBSYSTEM, generic
 from kproxy.kernel.nftnl.transaction import NftSocket
@@ -87,7 +87,7 @@ def nf_tables_objects() -> dict[str, int]:
     """
     socket = NftSocket()
     try:
-        return _retrying(lambda: _dump_nf_tables(socket))
+        return reread(lambda: _dump_nf_tables(socket), 5)
     finally:
         socket.close()
 
@@ -120,13 +120,3 @@ def _elements(socket: NftSocket, family: int, table: str, name: str) -> int:
         for message in socket.netlink.dump(SUBSYSTEM << 8 | protocol.GETSETELEM, body)
         for _ in each_attribute(attributes(message.body, 4).get(protocol.ELEMENTS_LIST, b""))
     )
-
-
-def _retrying(read: Callable[[], T]) -> T:
-    """A dump fails with EINTR when somebody commits meanwhile."""
-    for _ in range(5):
-        try:
-            return read()
-        except InterruptedError:
-            continue
-    return read()

@@ -3,7 +3,7 @@
 import errno
 from typing import NamedTuple
 
-from kproxy.kernel.netlink import NETLINK_NETFILTER, NetlinkSocket, attributes
+from kproxy.kernel.netlink import NETLINK_NETFILTER, NetlinkSocket, attributes, reread
 from kproxy.kernel.nftnl import protocol
 from kproxy.kernel.nftnl.protocol import SUBSYSTEM, generic
 
@@ -40,15 +40,12 @@ def base_chains() -> list[BaseChain]:
         OSError: not permitted (EPERM)
     """
     with NetlinkSocket(NETLINK_NETFILTER) as netlink:
-        for _ in range(_READINGS):
-            try:
-                return _read(netlink)
-            except OSError as error:
-                if error.errno in (errno.EOPNOTSUPP, errno.EINVAL, errno.EAFNOSUPPORT):
-                    return []
-                if error.errno != errno.EINTR:
-                    raise
-        return _read(netlink)
+        try:
+            return reread(lambda: _read(netlink), _READINGS)
+        except OSError as error:
+            if error.errno in (errno.EOPNOTSUPP, errno.EINVAL, errno.EAFNOSUPPORT):
+                return []
+            raise
 
 
 def _read(netlink: NetlinkSocket) -> list[BaseChain]:

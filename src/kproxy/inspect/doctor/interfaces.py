@@ -1,10 +1,9 @@
 """The node's interfaces, as rtnetlink lists them (linux/if_link.h)."""
 
-import errno
 import struct
 from typing import NamedTuple
 
-from kproxy.kernel.netlink import NetlinkSocket, attributes
+from kproxy.kernel.netlink import NetlinkSocket, attributes, reread
 from kproxy.services.addresses import Address, Network
 
 _NETLINK_ROUTE = 0
@@ -45,13 +44,7 @@ def list_interfaces() -> list[Interface]:
         OSError: the kernel has no routing netlink
     """
     with NetlinkSocket(_NETLINK_ROUTE) as netlink:
-        for _ in range(_READINGS):
-            try:
-                return _list(netlink)
-            except OSError as error:
-                if error.errno != errno.EINTR:
-                    raise
-        return _list(netlink)
+        return reread(lambda: _list(netlink), _READINGS)
 
 
 def _list(netlink: NetlinkSocket) -> list[Interface]:

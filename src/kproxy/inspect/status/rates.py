@@ -5,7 +5,6 @@ Connection tracking tells listeners of every flow that it has seen the first pac
 flow's original destination, whoever translated it.
 """
 
-import errno
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -111,16 +110,10 @@ class FlowListener:
 
     def _announced(self) -> Iterator[tuple[int, memoryview]]:
         known = set(ADDRESS_FAMILY.values())
-        while True:
-            try:
-                datagram = self._netlink.receive(wait=False)
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
+        for datagram in self._netlink.queued():
+            if datagram is None:
                 self.missed += 1
                 continue
-            if datagram is None:
-                return
             for message in messages(datagram):
                 if message.type == _MESSAGE_NEW and len(message.body) >= 4 and message.body[0] in known:
                     yield message.body[0], message.body

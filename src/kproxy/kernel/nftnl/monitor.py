@@ -1,7 +1,6 @@
 """Noticing that somebody else writes to a table."""
 
 import contextlib
-import errno
 import struct
 import sys
 from collections.abc import Callable, Container, Iterator
@@ -50,18 +49,13 @@ class NftListener:
     def heard(self, concerns: Callable[[Message], bool]) -> bool:
         """Read what is queued; whether something in it concerns the caller, or may have, as more came than fits."""
         heard = False
-        while True:
-            try:
-                datagram = self._netlink.receive(wait=False)
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
+        for datagram in self._netlink.queued():
+            if datagram is None:
                 heard = True
                 continue
-            if datagram is None:
-                return heard
             told = [m for m in messages(datagram) if m.type >> 8 == SUBSYSTEM and len(m.body) >= 4]
             heard = heard or any(map(concerns, told))
+        return heard
 
 
 class TableMonitor(NftListener):

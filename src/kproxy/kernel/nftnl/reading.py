@@ -1,10 +1,8 @@
 """Reading a table back from the kernel."""
 
-import errno
-from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from kproxy.kernel.netlink import attributes, each_attribute, text
+from kproxy.kernel.netlink import attributes, each_attribute, reread, text
 from kproxy.kernel.nftnl import protocol
 from kproxy.kernel.nftnl.elements import ElementLayout
 from kproxy.kernel.nftnl.protocol import SUBSYSTEM, Hook, SetAttributes, generic
@@ -33,7 +31,7 @@ def read_table(socket: NftSocket, family: int, name: str) -> TableContents | Non
     Raises:
         OSError: EPERM, or EINTR when others keep changing the rule-set
     """
-    return _retrying(lambda: _read_table(socket, family, name))
+    return reread(lambda: _read_table(socket, family, name), _RETRIES)
 
 
 def read_elements(socket: NftSocket, family: int, table: str, set_name: str, layout: ElementLayout) -> bytes | None:
@@ -45,7 +43,7 @@ def read_elements(socket: NftSocket, family: int, table: str, set_name: str, lay
     Raises:
         OSError: ENOENT without that set, EPERM, EINTR
     """
-    return _retrying(lambda: _read_elements(socket, family, table, set_name, layout))
+    return reread(lambda: _read_elements(socket, family, table, set_name, layout), _RETRIES)
 
 
 def read_element_lists(socket: NftSocket, family: int, table: str, set_name: str) -> list[bytes]:
@@ -54,7 +52,7 @@ def read_element_lists(socket: NftSocket, family: int, table: str, set_name: str
     Raises:
         OSError: as `read_elements`
     """
-    return _retrying(lambda: [bytes(encoded) for encoded in _element_lists(socket, family, table, set_name)])
+    return reread(lambda: [bytes(encoded) for encoded in _element_lists(socket, family, table, set_name)], _RETRIES)
 
 
 def read_verdicts(socket: NftSocket, family: int, table: str, set_name: str) -> dict[bytes, str]:
@@ -63,17 +61,7 @@ def read_verdicts(socket: NftSocket, family: int, table: str, set_name: str) -> 
     Raises:
         OSError: as `read_elements`
     """
-    return _retrying(lambda: _read_verdicts(socket, family, table, set_name))
-
-
-def _retrying(read: Callable[[], T]) -> T:
-    for _ in range(_RETRIES):
-        try:
-            return read()
-        except OSError as error:
-            if error.errno != errno.EINTR:
-                raise
-    return read()
+    return reread(lambda: _read_verdicts(socket, family, table, set_name), _RETRIES)
 
 
 def _read_table(socket: NftSocket, family: int, name: str) -> TableContents | None:
