@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 import struct
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -81,26 +80,6 @@ def hanging() -> Iterator[int]:
             waiting.setblocking(False)
             waiting.connect_ex(listening.getsockname())
         yield listening.getsockname()[1]
-
-
-@contextlib.contextmanager
-def accepting_and_closing() -> Iterator[int]:
-    """A server that ends every connection at once, in a thread of its own."""
-    listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                listening.accept()[0].close()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield listening.getsockname()[1]
-    finally:
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
-        listening.close()
 
 
 class _Answering(asyncio.DatagramProtocol):

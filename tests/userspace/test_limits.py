@@ -10,11 +10,11 @@ import pytest
 from kproxy.backends.userspace.options import Limits, PortRange
 from kproxy.services.objects import Service
 from tests.services.builders import service
-from tests.userspace.endpoints import RESET, accepting_and_closing, echo, serving
-from tests.userspace.local_proxy import PATIENCE, LocalProxy, running, web
+from tests.userspace.crowd import Crowd
+from tests.userspace.endpoints import echo, serving
+from tests.userspace.local_proxy import PATIENCE, running, web
 
 CONNECTIONS = 20_000
-ROUND = 5_000
 
 
 async def test_connections_beyond_the_limit_are_reset(caplog: pytest.LogCaptureFixture) -> None:
@@ -52,32 +52,37 @@ async def test_local_ports_stay_within_their_range_and_the_rest_is_reported(capl
         assert await proxy.metric("ports_unserved") == 3 - len(numbers)
 
 
-async def test_twenty_thousand_connections_opened_and_dropped_leave_nothing() -> None:
-    with accepting_and_closing() as port:
-        async with running(*web([port])) as proxy:
-            await _open_and_drop(proxy, ROUND)
-            descriptors, resident = proxy.descriptors(), proxy.resident()
-            for _ in range(CONNECTIONS // ROUND):
-                await _open_and_drop(proxy, ROUND)
-            assert proxy.descriptors() <= descriptors
-            assert proxy.resident() - resident < 3 << 20
+async def test_twenty_thousand_connections_open_at_once_and_dropped_at_once_leave_nothing() -> None:
+    async def round_of_all() -> None:
+        await crowd.open(proxy.address(), CONNECTIONS)
+        await proxy.until(lambda value: value == CONNECTIONS, "connections", protocol="TCP")
+        await crowd.drop()
+        await proxy.until(lambda value: value == 0, "connections", protocol="TCP")
+
+    async with Crowd.of(4) as crowd, running(*web(crowd.ports), workers=4) as proxy:
+        await round_of_all()
+        descriptors, resident = proxy.descriptors(), proxy.resident()
+        await round_of_all()
+        assert await proxy.metric("connections_total", protocol="TCP") == 2 * CONNECTIONS
+        assert await proxy.metric("connections_refused_total", reason="limit") == 0
+        assert proxy.descriptors() <= descriptors
+        assert proxy.resident() - resident < 3 << 20
 
 
-async def _open_and_drop(proxy: LocalProxy, count: int) -> None:
-    """Every other connection ends by a reset, the others in order."""
-    address = proxy.address()
-    sockets = []
-    for number in range(count):
-        opened = socket.socket()
-        opened.setblocking(False)
-        if number % 2:
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        opened.connect_ex(address)
-        sockets.append(opened)
-    for opened in sockets:
-        opened.close()
-    assert await proxy.metric("connections_total", protocol="TCP") > 0
-    await proxy.until(lambda value: value == 0, "connections", protocol="TCP")
+async def test_twenty_thousand_connections_dropped_before_they_are_accepted_leave_nothing() -> None:
+    async def round_of_all() -> None:
+        await crowd.open_and_drop(proxy.address(), CONNECTIONS)
+        # The queue is served in order: once these are through, those are.
+        await crowd.open(proxy.address(), len(crowd.members))
+        await crowd.drop()
+        await proxy.until(lambda value: value == 0, "connections", protocol="TCP")
+
+    async with Crowd.of(4) as crowd, running(*web(crowd.ports)) as proxy:
+        await round_of_all()
+        descriptors, resident = proxy.descriptors(), proxy.resident()
+        await round_of_all()
+        assert proxy.descriptors() <= descriptors
+        assert proxy.resident() - resident < 3 << 20
 
 
 async def test_descriptors_that_run_out_cost_connections_and_not_the_worker() -> None:

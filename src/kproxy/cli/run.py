@@ -68,10 +68,10 @@ def run(
     from kproxy.backends.userspace.local_services import table
     from kproxy.cli.serve import serve
     from kproxy.config import ConfigError, parse_command_line
-    from kproxy.daemon.modes import userspace_backend
+    from kproxy.daemon.modes import make_backend, userspace_backend
     from kproxy.services.addresses import parse_address
 
-    if manifests is not None and not node_port_addresses:
+    if manifests is not None and config is None and not node_port_addresses:
         node_port_addresses = ALL_ADDRESSES
     flags = {
         "config": str(config or ""),
@@ -108,11 +108,11 @@ def run(
     if None in addresses or len({len(address) for address in addresses if address}) < len(addresses):
         typer.echo(f"--bind {' '.join(bind or [])}: must be IP addresses, one of each family at most", err=True)
         raise typer.Exit(2)
-    open_backend = partial(
+    userspace = partial(
         userspace_backend,
         redirect=redirect,
         bind=[address for address in addresses if address],
         workers=workers,
         on_local_services=lambda services: print(table(services), flush=True),
     )
-    raise typer.Exit(serve(command, arguments, manifests, open_backend))
+    raise typer.Exit(serve(command, arguments, manifests, partial(make_backend, userspace=userspace)))

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from kproxy.backends.userspace.local_services import LocalService
 
 
-def make_backend(configuration: KubeProxyConfiguration) -> Backend:
+def make_backend(
+    configuration: KubeProxyConfiguration, *, userspace: Callable[[KubeProxyConfiguration], Backend] | None = None
+) -> Backend:
     """Open the backend of the configured mode.
+
+    Args:
+        configuration: says which mode, and its settings
+        userspace: what opens that of userspace mode, where it is to have more than a configuration says
 
     Raises:
         BackendError: the mode is not available, and why
@@ -32,7 +38,7 @@ def make_backend(configuration: KubeProxyConfiguration) -> Backend:
         case "ipvs":
             return _ipvs(configuration)
         case "userspace":
-            return userspace_backend(configuration)
+            return (userspace or userspace_backend)(configuration)
 
 
 def _nftables(configuration: KubeProxyConfiguration) -> Backend:
