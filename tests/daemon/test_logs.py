@@ -177,10 +177,11 @@ def test_a_buffer_is_written_when_it_is_full(capsys: Capture) -> None:
 
 
 def test_a_buffered_line_waits_no_longer_than_it_may(capsys: Capture) -> None:
-    configure_logging(routed("json", "1Mi", 0.02))
+    longest_wait = 0.2
+    configure_logging(routed("json", "1Mi", longest_wait))
     log.info("soon")
     assert capsys.readouterr().out == ""
-    timer = next(thread for thread in threading.enumerate() if isinstance(thread, threading.Timer))
+    [timer] = (t for t in threading.enumerate() if isinstance(t, threading.Timer) and t.interval == longest_wait)
     timer.join(5)
     assert "soon" in capsys.readouterr().out
 

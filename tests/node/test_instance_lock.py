@@ -121,7 +121,9 @@ async def test_one_that_hangs_is_named(node: Node) -> None:
     first.send_signal(signal.SIGKILL)
 
 
-NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
+READING = "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"
+"""A checkout may be in a folder that only root reads."""
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *READING, "--")
 
 
 async def test_whoever_may_not_administer_the_network_can_neither_end_a_proxy_nor_keep_one_away(node: Node) -> None:
