@@ -98,6 +98,20 @@ async def test_nftables_mode_needs_no_process(here: Node, process_limit: Process
         process_limit.lift()
 
 
+async def test_what_iptables_mode_left_goes_when_processes_can_be_had_again(
+    here: Node, process_limit: ProcessLimit
+) -> None:
+    async with proxy(here) as process:
+        process_limit.hold(process)
+        here.configuration(mode="nftables")
+        await here.eventually(lambda: "10.244.1.1" in here.table(), process)
+        await here.eventually(lambda: "cannot be removed yet" in process.output(), process)
+        assert "KUBE-SERVICES" in here.run("iptables-save")
+        process_limit.lift()
+        await here.eventually(lambda: "KUBE" not in here.run("iptables-save"), process)
+        assert "Traceback" not in process.output()
+
+
 async def test_somebody_kills_every_iptables_restore(here: Node, tmp_path: Path) -> None:
     flag = tmp_path / "kill"
     folder = tmp_path / "bin"

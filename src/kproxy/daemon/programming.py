@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from kproxy.backends.interface import Backend, BackendError
 from kproxy.config import KubeProxyConfiguration
@@ -21,6 +22,9 @@ from kproxy.node.stale_flows import StaleFlows
 from kproxy.services.addresses import Address, format_address, parse_address
 from kproxy.services.objects import EndpointSlice, Node, Service
 from kproxy.services.tracker import ServiceTracker
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
+"""Seconds between attempts to remove what other modes have left."""
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +75,7 @@ class Programming:
         self._addresses: AddressMonitor | None = None
         self._started = self._programmed = False
         self._removing: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
         self._repairs = RepairPace(self._repair)
 
     def changed(self) -> None:
@@ -99,6 +104,7 @@ class Programming:
 
     async def close(self) -> None:
         """Let a sync that runs come to its end, and let go of the kernel; what is programmed stays."""
+        self._closing.set()
         self._repairs.close()
         await self._runner.close()
         if self._removing:
@@ -173,16 +179,25 @@ class Programming:
         self._on_sync(report)
 
     async def _remove_other_modes(self) -> None:
+        pause = _FIRST_PAUSE
+        while not await self._removed_other_modes():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), pause)
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _removed_other_modes(self) -> bool:
         # Late: not on the way from the start to the first sync.
         from kproxy.daemon.other_modes import remove_other_modes
 
         try:
             removed = await remove_other_modes(self.backend.rules, self.configuration)
         except (BackendError, OSError) as error:
-            log.error("What another mode has programmed could not be removed: %s", error)
-            return
+            log.error("What another mode has programmed cannot be removed yet: %s", error)
+            return False
         for words in removed:
             log.info("Removed what another mode had programmed: %s", words)
+        return True
 
     def _repair(self) -> None:
         log.warning("Somebody else changed what this proxy programmed; comparing and repairing")

@@ -12,16 +12,6 @@ from kproxy.config import ConfigError
 from kproxy.sources import inotify
 from kproxy.sources.inotify import FileEvent, Inotify
 
-_EVENTS: Final = (
-    inotify.IN_ATTRIB
-    | inotify.IN_CLOSE_WRITE
-    | inotify.IN_MOVED_FROM
-    | inotify.IN_MOVED_TO
-    | inotify.IN_CREATE
-    | inotify.IN_DELETE
-    | inotify.IN_DELETE_SELF
-    | inotify.IN_MOVE_SELF
-)
 _MOST_LINKS: Final = 40  # MAXSYMLINKS, linux/namei.h
 
 T = TypeVar("T")
@@ -106,7 +96,7 @@ class ConfigurationFile(Generic[T]):
         for folder in _folders(self._path):
             # One that goes just now is noticed in the folder above it, or at the next look.
             with suppress(FileNotFoundError, NotADirectoryError):
-                watches.add(watcher.add(folder, _EVENTS))
+                watches.add(watcher.add(folder, inotify.ANY_CHANGE))
         watcher.keep(watches)
 
     def _notice(self, events: list[FileEvent]) -> None:

@@ -25,6 +25,12 @@ IN_IGNORED: Final = 0x8000
 IN_ONLYDIR: Final = 0x01000000
 IN_ISDIR: Final = 0x40000000
 
+# IN_CREATE is for folders and links: a regular file's content is there when it is closed.
+ANY_CHANGE: Final = (
+    IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF
+)
+"""Of what a folder holds, of what is in its files, or of the folder's own place."""
+
 # struct inotify_event: wd, mask, cookie, len; then the name, padded with zeros to len.
 _EVENT: Final = struct.Struct("iIII")
 _READ_SIZE: Final = 65536

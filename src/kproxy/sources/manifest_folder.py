@@ -14,17 +14,6 @@ from kproxy.sources import inotify
 from kproxy.sources.inotify import FileEvent, Inotify
 from kproxy.sources.manifest_files import SUFFIXES
 
-# IN_CREATE is for folders and links: a regular file's content is there when it is closed.
-_FOLDER_EVENTS: Final = (
-    inotify.IN_ATTRIB
-    | inotify.IN_CLOSE_WRITE
-    | inotify.IN_MOVED_FROM
-    | inotify.IN_MOVED_TO
-    | inotify.IN_CREATE
-    | inotify.IN_DELETE
-    | inotify.IN_DELETE_SELF
-    | inotify.IN_MOVE_SELF
-)
 _PARENT_EVENTS: Final = inotify.IN_CREATE | inotify.IN_MOVED_TO | inotify.IN_MOVED_FROM | inotify.IN_DELETE
 _FILE_SETTLED: Final = inotify.IN_ATTRIB | inotify.IN_CLOSE_WRITE | inotify.IN_MOVED_TO
 
@@ -89,7 +78,7 @@ class ManifestFolder:
             folder = folders.pop()
             try:
                 # The watch comes first, so that nothing happens between it and the look.
-                watch = self._inotify.add(folder, _FOLDER_EVENTS)
+                watch = self._inotify.add(folder, inotify.ANY_CHANGE)
                 watches.add(watch)
                 fresh = trust_all or watch not in self._watches
                 folders += self._look(folder, listing, written, fresh=fresh)

@@ -40,11 +40,7 @@ async def cleanup() -> list[str]:
     Raises:
         BackendError: iptables is installed but refuses
     """
-    try:
-        tools = every_tool()
-    except BackendError:
-        return []  # without the programs, nobody has made any rules
-    removed = await remove_rules(tools)
+    removed = await remove_rules(every_tool())
     try:
         accounting.delete()
     except OSError as error:

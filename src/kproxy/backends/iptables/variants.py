@@ -27,6 +27,10 @@ _HINTS = ({KUBELET_HINT, KUBELET_CANARY}, {CANARY})
 _LEGACY_TABLES = {Family.IPV4: "ip_tables_names", Family.IPV6: "ip6_tables_names"}
 
 
+class NotInstalledError(BackendError):
+    """A variant's programs are missing, or too old to be used."""
+
+
 def choose(families: Collection[Family]) -> dict[Family, Tool]:
     """Find the variant that this node uses; returns the programs of each family that works.
 
@@ -36,7 +40,9 @@ def choose(families: Collection[Family]) -> dict[Family, Tool]:
     Raises:
         BackendError: no family works: the programs are missing or too old, or the kernel refuses them
     """
-    installed = _installed(families)
+    installed, failures = _installed(families)
+    if not installed:
+        raise failures[0]
     variant = _in_use(installed)
     working: dict[Family, Tool] = {}
     problems = []
@@ -57,40 +63,51 @@ def choose(families: Collection[Family]) -> dict[Family, Tool]:
 
 
 def every_tool(families: Collection[Family] = tuple(Family)) -> list[Tool]:
-    """The programs of all variants that are installed and have any tables, for cleaning up."""
-    return [tool for tools in _installed(families).values() for tool in tools.values() if _has_tables(tool)]
+    """The programs of all variants that are installed and have any tables, for cleaning up.
+
+    Raises:
+        BackendError: programs are installed but do not run, so that nobody knows what they hold
+    """
+    installed, failures = _installed(families)
+    for failure in failures:
+        if not isinstance(failure, NotInstalledError):
+            raise failure
+    return [tool for tools in installed.values() for tool in tools.values() if _has_tables(tool)]
 
 
-def _installed(families: Collection[Family]) -> dict[Variant, dict[Family, Tool]]:
-    """The programs, the default variant first."""
+def _installed(families: Collection[Family]) -> tuple[dict[Variant, dict[Family, Tool]], list[BackendError]]:
+    """The programs, the default variant first; and what came of asking the others."""
     found: dict[Variant, dict[Family, Tool]] = {}
-    problems = []
+    failures = []
     for infix in ("", "-nft", "-legacy"):
         try:
             variant = _variant(f"iptables{infix}")
         except BackendError as error:
-            problems.append(str(error))
+            failures.append(error)
         else:
             found.setdefault(variant, {family: Tool(family, variant, infix=infix) for family in families})
-    if not found:
-        raise BackendError(problems[0])
-    return found
+    return found, failures
 
 
 def _variant(command: str) -> Variant:
     """Ask a program which variant it is.
 
     Raises:
-        BackendError: it is missing or too old
+        NotInstalledError: it is missing or too old
+        BackendError: it does not run
     """
     try:
         answer = run_blocking([command, "--version"], time_limit=10)
     except ProcessError as error:
-        raise BackendError(f"iptables mode needs the iptables package: {error}") from error
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise NotInstalledError(f"iptables mode needs the iptables package: {error}") from error
+        raise BackendError(str(error)) from error
     match = _VERSION.search(answer)
     if match is None or tuple(map(int, match.group(1, 2, 3))) < _MIN_VERSION:
         needed = ".".join(map(str, _MIN_VERSION))
-        raise BackendError(f"iptables mode needs iptables {needed} or newer: {command} is {answer.decode().strip()}")
+        raise NotInstalledError(
+            f"iptables mode needs iptables {needed} or newer: {command} is {answer.decode().strip()}"
+        )
     return Variant.NFT if match.group(4) == b"nf_tables" else Variant.LEGACY
 
 

@@ -26,11 +26,7 @@ async def cleanup(excluded: tuple[Network, ...] = ()) -> list[str]:
     Raises:
         BackendError: the kernel refuses it
     """
-    try:
-        tools = every_tool()
-    except BackendError:
-        tools = []  # without the programs there can be no rules of ours
-    return await remove(excluded, {tool: {} for tool in tools})
+    return await remove(excluded, {tool: {} for tool in every_tool()})
 
 
 async def remove(excluded: tuple[Network, ...], tools: Mapping[Tool, Mapping[str, Collection[str]]]) -> list[str]:

@@ -139,11 +139,7 @@ def _table_owner(contents: TableContents) -> tuple[Owner, str]:
 
 
 def _iptables_chains() -> list[Footprint]:
-    try:
-        tools = every_tool()
-    except BackendError:
-        return []  # without the programs, nobody has made any rules
-    return [footprint for tool in tools for footprint in _of_tool(tool, tool.save_blocking())]
+    return [footprint for tool in every_tool() for footprint in _of_tool(tool, tool.save_blocking())]
 
 
 def _of_tool(tool: Tool, saved: Saved) -> list[Footprint]:
