@@ -18,8 +18,14 @@ POD_OF: dict[Address, str] = {address.ip.packed: name for name, pod in PODS.item
 UNDEFINED_PORT = 7
 
 
-def predict(ports: Iterable[ServicePort]) -> Table:
-    """What every client meets at every address of some Service ports, with the node's own address for node ports."""
+def predict(ports: Iterable[ServicePort], mode: str = "nftables") -> Table:
+    """What every client meets at every address of some Service ports, with the node's own address for node ports.
+
+    In iptables mode, as kube-proxy has it, nothing rejects the ports that cluster IPs do not have, nor what the node
+    itself sends to addresses outside the cluster for which there is no endpoint (its jumps to KUBE-EXTERNAL-SERVICES
+    are for what comes in and what passes through).
+    """
+    by_iptables = mode == "iptables"
     table: Table = {}
     cluster_ips = set()
     for port in ports:
@@ -28,9 +34,18 @@ def predict(ports: Iterable[ServicePort]) -> Table:
         for client in CLIENT_GROUPS["all"]:
             for address, number in _addresses(port):
                 expected = _meets(port, address, client)
-                table[Target(client, address, number, transport)] = _as_seen_by(client, transport, expected)
+                if (
+                    by_iptables
+                    and client == NODE.name
+                    and Result.REJECTED in expected.failures
+                    and _outside(port, address)
+                ):
+                    expected = failed(Result.TIMEOUT)
+                else:
+                    expected = _as_seen_by(client, transport, expected)
+                table[Target(client, address, number, transport)] = expected
     for client in CLIENT_GROUPS["all"]:
-        for address in cluster_ips:
+        for address in () if by_iptables else cluster_ips:
             table[Target(client, address, UNDEFINED_PORT, "TCP")] = failed(Result.REJECTED)
     return table
 
@@ -40,6 +55,10 @@ def _addresses(port: ServicePort) -> Iterator[tuple[str, int]]:
         yield _text(address), port.port
     if port.node_port:
         yield _node_address(port), port.node_port
+
+
+def _outside(port: ServicePort, address: str) -> bool:
+    return address in map(_text, (*port.external_ips, *port.load_balancer_ips))
 
 
 def _meets(port: ServicePort, address: str, client: str) -> Expectation:

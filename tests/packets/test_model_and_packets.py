@@ -30,10 +30,10 @@ class Bench:
         self._runner, self.lab = runner, lab
         self._tcp6_rejections = runner.run(tcp6_rejections_arrive(lab))
 
-    def differences(self, proxy: NodeProxy) -> str:
+    def differences(self, proxy: NodeProxy, mode: str) -> str:
         """What packets meet that the model does not promise, as a table; empty if there is nothing."""
         observer = Observer(self.lab, tcp6_rejections=self._tcp6_rejections, fewest_tries=FEWEST_TRIES)
-        found = self._runner.run(observer.differences(predict(proxy.ports())))
+        found = self._runner.run(observer.differences(predict(proxy.ports(), mode)))
         return render(found) if found else ""
 
 
@@ -48,9 +48,12 @@ def bench() -> Iterator[Bench]:
             runner.run(opened.__aexit__(None, None, None))
 
 
+@pytest.mark.parametrize("mode", ["nftables", "iptables"])
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(before=clusters(), after=clusters())
-def test_packets_meet_what_the_model_says(bench: Bench, before: list[KubeObject], after: list[KubeObject]) -> None:
-    with NodeProxy(bench.lab, before) as proxy:
+def test_packets_meet_what_the_model_says(
+    bench: Bench, mode: str, before: list[KubeObject], after: list[KubeObject]
+) -> None:
+    with NodeProxy(bench.lab, before, mode=mode) as proxy:
         proxy.replace(before, after)
-        assert not bench.differences(proxy)
+        assert not bench.differences(proxy, mode)
