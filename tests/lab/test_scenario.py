@@ -58,6 +58,19 @@ def test_rows_can_be_for_some_modes_only(tmp_path: Path) -> None:
     assert not load(tmp_path, text, mode="iptables")
 
 
+def test_a_row_that_names_modes_replaces_one_that_names_none(tmp_path: Path) -> None:
+    text = MINIMAL + (
+        "- [node, 203.0.113.1, 80/TCP, {asked: [pod-a]}, ipvs]\n- [node, 203.0.113.1, 80/TCP, {node: [pod-c]}]\n"
+        "- [node, '2001:DB8::1', 80/TCP, {asked: [pod-a]}, ipvs]\n"
+    )
+    ipv4, ipv6 = (Target("node", address, 80, "TCP") for address in ("203.0.113.1", "2001:DB8::1"))
+    assert load(tmp_path, text, mode="ipvs") == {
+        ipv4: Expectation(frozenset([("pod-a", "203.0.113.1")])),
+        ipv6: Expectation(frozenset([("pod-a", "2001:db8::1")])),
+    }
+    assert load(tmp_path, text, mode="nftables") == {ipv4: Expectation(frozenset([("pod-c", "192.168.77.2")]))}
+
+
 def test_a_step_changes_what_it_names_and_keeps_the_rest(tmp_path: Path) -> None:
     text = (
         MINIMAL
@@ -146,6 +159,7 @@ expect: []
         ("- [ext, 10.96.0.1, 80/TCP, {node: [pod-q]}]", "pod-q"),
         ("- [ext, 10.96.0.1, 80/TCP, {ext: [pod-a]}]", "ext"),
         ("- [all ext, 10.96.0.1, 80/TCP, rejected]", "second row"),
+        ("- [ext, 10.96.0.1, 80/TCP, rejected, nftables]\n" * 2, "second row"),
         ("- [ext, 10.96.0.1, 80/TCP, {sticky: {}}]", "no answer"),
         ("- [ext, 10.96.0.1, 80/TCP, {sticky: {own: [pod-a]}, node: [pod-c]}]", "no answer"),
         (" []\naddresses: {192.168.77.300/24: eth0}", "192.168.77.300"),

@@ -19,8 +19,11 @@ import pytest
 from tests.vm.reports import MARK
 
 _RUN = Path(__file__).with_name("run")
-_LIMIT_SECONDS = 600
+_LONG = {name: value for name in ("KPROXY_LONG",) if (value := os.environ.get(name))}
+"""Settings of this run that the one in there needs: it must collect the same tests."""
+_LIMIT_SECONDS = 2400 if _LONG else 600
 """For the machine; what it takes on two quiet cores is in docs/ipvs.md."""
+_PLUGINS = ("-p", "no:cacheprovider", "-p", "tests.vm.reports")
 _UNAVAILABLE = 77
 """Exit status of the script where there can be no machine."""
 _LAST_WORDS = 60
@@ -39,8 +42,9 @@ class Machine:
         """
         self._config = config
         self._said: deque[str] = deque(maxlen=_LAST_WORDS)
+        settings = [f"{name}={value}" for name, value in _LONG.items()]
         self._process = subprocess.Popen(
-            [_RUN, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "tests.vm.reports", *tests],
+            [_RUN, "env", *settings, sys.executable, "-m", "pytest", *_PLUGINS, *tests],
             cwd=config.rootpath,
             env={**os.environ, "VM_TIMEOUT": str(_LIMIT_SECONDS)},
             stdin=subprocess.DEVNULL,

@@ -34,6 +34,32 @@ class InterfaceAddress(NamedTuple):
     """Valid on its link only, such as fe80::/10."""
 
 
+class AssignedAddress(NamedTuple):
+    """An address as the kernel has it."""
+
+    interface: int
+    """Its index."""
+    address: Address
+    prefix_length: int
+    scope: int
+    """RT_SCOPE_* (linux/rtnetlink.h): 0 is valid everywhere, 253 on the link, 254 on the host."""
+
+
+def dump_addresses(netlink: NetlinkSocket) -> Iterator[AssignedAddress]:
+    """Every address of every interface, by a socket of routing netlink.
+
+    Raises:
+        OSError: the kernel's error; EINTR when addresses changed meanwhile (ask again)
+    """
+    for message in netlink.dump(_RTM_GETADDR, _IFADDRMSG.pack(0, 0, 0, 0, 0)):
+        _, prefix_length, _, scope, index = _IFADDRMSG.unpack_from(message.body)
+        attrs = attributes(message.body, _IFADDRMSG.size)
+        # On point-to-point links IFA_ADDRESS is the peer's address and IFA_LOCAL ours.
+        address = attrs.get(_IFA_LOCAL) or attrs.get(_IFA_ADDRESS)
+        if address is not None:
+            yield AssignedAddress(index, bytes(address), prefix_length, scope)
+
+
 def list_addresses() -> list[InterfaceAddress]:
     """Every address of every interface, loopback included, that of virtual servers left out.
 
@@ -45,18 +71,12 @@ def list_addresses() -> list[InterfaceAddress]:
 
 
 def _dump(netlink: NetlinkSocket) -> list[InterfaceAddress]:
-    found = []
     left_out = _index(VIRTUAL_SERVERS_INTERFACE)
-    for message in netlink.dump(_RTM_GETADDR, _IFADDRMSG.pack(0, 0, 0, 0, 0)):
-        _, _, _, scope, index = _IFADDRMSG.unpack_from(message.body)
-        if index == left_out:
-            continue
-        attrs = attributes(message.body, _IFADDRMSG.size)
-        # On point-to-point links IFA_ADDRESS is the peer's address and IFA_LOCAL ours.
-        address = attrs.get(_IFA_LOCAL) or attrs.get(_IFA_ADDRESS)
-        if address is not None:
-            found.append(InterfaceAddress(bytes(address), scope >= _RT_SCOPE_LINK))
-    return found
+    return [
+        InterfaceAddress(assigned.address, assigned.scope >= _RT_SCOPE_LINK)
+        for assigned in dump_addresses(netlink)
+        if assigned.interface != left_out
+    ]
 
 
 def _index(interface: str) -> int:

@@ -1,23 +1,99 @@
-"""A dummy interface and the addresses on it, over rtnetlink (linux/rtnetlink.h, linux/if_addr.h)."""
+"""Interfaces and the addresses on them, over rtnetlink (linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h)."""
 
 import errno
 import socket
 import struct
+import sys
 from collections.abc import Collection
+from typing import NamedTuple
 
+from kproxy.kernel.interface_addresses import dump_addresses
 from kproxy.kernel.netlink import NLM_F_CREATE, NLM_F_EXCL, NetlinkSocket, attribute, attributes, nested, reread, text
 from kproxy.kernel.requests import Refusal, Request, perform
-from kproxy.services.addresses import Address, format_address
+from kproxy.services.addresses import Address, Network, format_address
 
 _NETLINK_ROUTE = 0
-_RTM_NEWLINK, _RTM_DELLINK = 16, 17
-_RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR = 20, 21, 22
-_IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_INFO_KIND = 3, 18, 1
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
+_RTM_NEWADDR, _RTM_DELADDR = 20, 21
+_IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_INFO_KIND = 3, 4, 10, 18, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFA_F_NODAD = 0x02
+_IFF_UP, _IFF_LOOPBACK = 0x1, 0x8
 _IFINFOMSG = struct.Struct("=BxHiII")
 _IFADDRMSG = struct.Struct("=BBBBI")
 _READINGS = 5
+
+
+class InterfaceNetwork(NamedTuple):
+    """An address of an interface, and the network that is reached through it."""
+
+    address: Address
+    network: Network
+
+
+class Interface(NamedTuple):
+    """One interface of a network namespace."""
+
+    number: int
+    """Its index."""
+    name: str
+    kind: str
+    """Such as `bridge`, `veth` or `vxlan`; empty for hardware."""
+    mtu: int
+    """Bytes of a packet."""
+    up: bool
+    loopback: bool
+    master: int
+    """The index of the bridge or bond that it is a port of; 0: none."""
+    networks: tuple[InterfaceNetwork, ...]
+
+
+def list_interfaces() -> list[Interface]:
+    """Every interface of the calling thread's network namespace, with its addresses.
+
+    Raises:
+        OSError: the kernel has no routing netlink
+    """
+    with NetlinkSocket(_NETLINK_ROUTE) as netlink:
+        return reread(lambda: _list_interfaces(netlink), _READINGS)
+
+
+def _list_interfaces(netlink: NetlinkSocket) -> list[Interface]:
+    networks: dict[int, list[InterfaceNetwork]] = {}
+    for assigned in dump_addresses(netlink):
+        found = InterfaceNetwork(assigned.address, _network(assigned.address, assigned.prefix_length))
+        networks.setdefault(assigned.interface, []).append(found)
+    interfaces = []
+    for message in netlink.dump(_RTM_GETLINK, _IFINFOMSG.pack(0, 0, 0, 0, 0)):
+        _, _, index, flags, _ = _IFINFOMSG.unpack_from(message.body)
+        given = attributes(message.body, _IFINFOMSG.size)
+        interfaces.append(
+            Interface(
+                number=index,
+                name=_string(given.get(_IFLA_IFNAME, b"")),
+                kind=_string(attributes(given.get(_IFLA_LINKINFO, b"")).get(_IFLA_INFO_KIND, b"")),
+                mtu=_number(given.get(_IFLA_MTU, b"")),
+                up=bool(flags & _IFF_UP),
+                loopback=bool(flags & _IFF_LOOPBACK),
+                master=_number(given.get(_IFLA_MASTER, b"")),
+                networks=tuple(networks.get(index, ())),
+            )
+        )
+    return interfaces
+
+
+def _network(address: Address, prefix_length: int) -> Network:
+    bits = len(address) * 8
+    mask = (1 << bits) - (1 << (bits - prefix_length))
+    return Network((int.from_bytes(address, "big") & mask).to_bytes(len(address), "big"), prefix_length)
+
+
+def _string(value: bytes | memoryview) -> str:
+    return bytes(value).rstrip(b"\0").decode(errors="replace")
+
+
+def _number(value: bytes | memoryview) -> int:
+    return int.from_bytes(value, sys.byteorder)
 
 
 class LinkSocket:
@@ -71,12 +147,8 @@ class LinkSocket:
 
     def _dump(self) -> dict[int, set[Address]]:
         found: dict[int, set[Address]] = {}
-        for message in self._netlink.dump(_RTM_GETADDR, _IFADDRMSG.pack(0, 0, 0, 0, 0)):
-            index = _IFADDRMSG.unpack_from(message.body)[4]
-            given = attributes(message.body, _IFADDRMSG.size)
-            address = given.get(_IFA_LOCAL) or given.get(_IFA_ADDRESS)
-            if address is not None:
-                found.setdefault(index, set()).add(bytes(address))
+        for assigned in dump_addresses(self._netlink):
+            found.setdefault(assigned.interface, set()).add(assigned.address)
         return found
 
     def add(self, index: int, addresses: Collection[Address]) -> tuple[int, list[Refusal]]:

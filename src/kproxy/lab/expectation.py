@@ -8,13 +8,16 @@ from typing import Any, Literal, cast
 import msgspec
 
 from kproxy.lab.probe import Result, Transport
-from kproxy.lab.topology import EXTERNAL, NODE, NODE_OF, PODS, VANTAGE_POINTS, address_of
+from kproxy.lab.topology import EXTERNAL, NODE, NODE_OF, PODS, VANTAGE_POINTS, Address, address_of
 
 LOCAL_PODS = tuple(pod.name for pod in NODE.pods)
 CLIENT_GROUPS = {"pods": LOCAL_PODS, "all": (*LOCAL_PODS, NODE.name, EXTERNAL.name)}
 
-Seen = Literal["own", "node"]
-"""The source address that a pod sees: the client's, or the one by which the node reaches that pod."""
+Seen = Literal["own", "node", "asked"]
+"""The source address that a pod sees: the client's, the one by which the node reaches that pod, or the one asked.
+
+A node that has a Service's address on an interface, as in IPVS mode, sends to it with that same address.
+"""
 Failure = Literal["rejected", "timeout"]
 Row = list[Any]
 
@@ -47,12 +50,12 @@ Table = dict[Target, Expectation]
 
 
 def read_table(rows: Sequence[Row], mode: str) -> Table:
-    """The rows that hold in a proxy mode.
+    """The rows that hold in a proxy mode: those that name it, and of the others those that none of these replaces.
 
     Raises:
         ValueError: a row is none; the message quotes it.
     """
-    table: Table = {}
+    tables: tuple[Table, Table] = {}, {}
     for row in rows:
         try:
             clients, address, port, answer, *modes = row
@@ -61,18 +64,20 @@ def read_table(rows: Sequence[Row], mode: str) -> Table:
             number, transport = port.split("/")
             if transport not in ("TCP", "UDP"):
                 raise ValueError(f"unknown protocol {transport}")
-            version = ip_address(address).version
+            table = tables[bool(modes)]
             for client in _clients(clients):
                 target = Target(client, address, int(number), cast(Transport, transport))
                 if target in table:
                     raise ValueError(f"a second row for {client}")
-                table[target] = _expectation(client, version, answer)
+                table[target] = _expectation(client, ip_address(address), answer)
         except (ValueError, AttributeError, TypeError) as error:
             raise ValueError(f"row {row}: {error}") from error
-    return table
+    return {**tables[False], **tables[True]}
 
 
-def answered(client: str, version: int, sources: Mapping[Seen, Sequence[str]], *, sticky: bool = False) -> Expectation:
+def answered(
+    client: str, version: int, sources: Mapping[Seen, Sequence[str]], *, sticky: bool = False, asked: str = ""
+) -> Expectation:
     """Expect answers from pods, given by the source that they are to see.
 
     Args:
@@ -80,8 +85,13 @@ def answered(client: str, version: int, sources: Mapping[Seen, Sequence[str]], *
         version: 4 or 6.
         sources: pods, by what they see.
         sticky: see `Expectation.sticky`.
+        asked: the address that is asked, in the form in which a server tells it; for sources that are it.
     """
-    pairs = ((pod, _source(client, pod, seen, version)) for seen, pods in sources.items() for pod in pods)
+    pairs = (
+        (pod, asked if seen == "asked" else _source(client, pod, seen, version))
+        for seen, pods in sources.items()
+        for pod in pods
+    )
     return Expectation(frozenset(pairs), sticky=sticky)
 
 
@@ -97,7 +107,7 @@ def _clients(names: str) -> list[str]:
     return clients
 
 
-def _expectation(client: str, version: int, answer: str | dict[str, Any]) -> Expectation:
+def _expectation(client: str, address: Address, answer: str | dict[str, Any]) -> Expectation:
     if isinstance(answer, str):
         return failed(Result(msgspec.convert(answer, Failure)))
     sticky = "sticky" in answer
@@ -105,7 +115,7 @@ def _expectation(client: str, version: int, answer: str | dict[str, Any]) -> Exp
     unknown = {pod for pods in sources.values() for pod in pods} - PODS.keys()
     if unknown or not sources or (sticky and len(answer) > 1):
         raise ValueError(f"unknown pods {sorted(unknown)}" if unknown else "no answer")
-    return answered(client, version, sources, sticky=sticky)
+    return answered(client, address.version, sources, sticky=sticky, asked=str(address))
 
 
 def _source(client: str, pod: str, seen: Seen, version: int) -> str:

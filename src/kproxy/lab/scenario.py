@@ -22,10 +22,11 @@ A step may have each of these sections; all but `expect` are merge patches of wh
 
 Clients are vantage points, `pods` (the node's own) or `all` (those, the node and ext), separated by blanks.
 An answer is `rejected`, `timeout`, or the pods that answer by the source address they see: `own`, the
-client's, or `node`, the one by which the node reaches that pod. A pod that reaches itself always sees the
-node's. With `{sticky: {own: [...]}}` one of the pods gives all answers, in later steps too as long as it is
-among those expected. A step's rows replace earlier ones of the same client, address and port; all others
-still hold.
+client's, `node`, the one by which the node reaches that pod, or `asked`, the one that the client asked, as in
+IPVS mode, where the node has it on an interface. A pod that reaches itself always sees the node's. With
+`{sticky: {own: [...]}}` one of the pods gives all answers, in later steps too as long as it is among those
+expected. In its modes, a row that names some holds in place of one that names none. A step's rows replace
+earlier ones of the same client, address and port; all others still hold.
 """
 
 from collections.abc import Mapping

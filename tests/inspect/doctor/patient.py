@@ -2,18 +2,23 @@
 
 import asyncio
 import json
+import os
 import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
+import pytest
 from aiohttp import web
 
 from kproxy.apiserver import ApiServer, Store
+from kproxy.apiserver.resources import SERVICES
+from kproxy.config.dump import CONFIGZ_NAME
 from kproxy.inspect.desired import Where
 from kproxy.inspect.doctor.checks.registry import CHECKS
 from kproxy.inspect.doctor.examination import examine
@@ -21,7 +26,9 @@ from kproxy.inspect.doctor.finding import Finding
 from kproxy.inspect.doctor.view import NodeView, look
 
 NODE = "here"
-_PLURALS = {"service": "services"}
+_PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+"""With the programs of this project."""
+_ETC = ("etc/sysctl.d", "etc/modules-load.d", "etc/alternatives", "var/lib/dpkg/alternatives")
 
 
 class Patient:
@@ -76,22 +83,35 @@ class Patient:
         return list(examination.findings)
 
     async def apply(self, findings: Iterable[Finding]) -> None:
-        """Carry out the commands that findings suggest."""
+        """Carry out the commands that findings suggest, word for word, as a shell would."""
         for fix in (fix for finding in findings for fix in finding.fixes):
-            argv = shlex.split(fix)
-            if argv[0] == "kubectl":
-                await self._patch(argv)
-            else:
-                run(*argv)
+            await self.command(fix)
 
-    async def _patch(self, argv: list[str]) -> None:
-        """As kubectl does it, over HTTP."""
-        _, _, namespace, verb, kind, name, kind_of_patch, _, patch = argv
-        assert (verb, kind_of_patch) == ("patch", "--type=json")
-        url = f"{self.server.url}/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{name}"
-        headers = {"Content-Type": "application/json-patch+json"}
-        async with aiohttp.ClientSession() as http, http.patch(url, data=patch, headers=headers) as answer:
-            assert answer.status == 200, await answer.text()
+    async def command(self, line: str) -> str:
+        """Run a command line on the node, whose files under /etc are its own; returns what it printed."""
+        argv = shlex.split(line)
+        if shutil.which(argv[0], path=_PATH) is None:
+            pytest.skip(f"{argv[0]} is not installed")
+        for path in _ETC:
+            if not (self.folder / path).exists():
+                shutil.copytree(f"/{path}", self.folder / path, symlinks=True)
+        binds = [f"mount --bind {self.folder}/{path} /{path}" for path in _ETC]
+        script = " && ".join([*binds, 'exec "$@"'])
+        self.where()  # writes the kubeconfig
+        environment = {**os.environ, "PATH": _PATH, "KUBECONFIG": str(self.folder / "kubeconfig")}
+        process = await asyncio.create_subprocess_exec(
+            *("unshare", "--mount", "sh", "-c", script, "sh", *argv),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+        out, error = await process.communicate()
+        assert process.returncode == 0, f"{line}: {error.decode()}{out.decode()}"
+        return out.decode()
+
+    def written(self, path: str) -> list[str]:
+        """The lines of a file under the node's /etc."""
+        return (self.folder / path).read_text().splitlines()
 
     def service(self, name: str = "web", ip: str = "10.96.0.10", **spec: Any) -> dict[str, Any]:
         """Create or replace a Service."""
@@ -105,6 +125,12 @@ class Patient:
                 **({"status": spec.pop("status")} if "status" in spec else {}),
             }
         )
+
+    def old_service(self, **spec: Any) -> None:
+        """As an API server has stored it that did not yet refuse such Services."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.store._strategies[SERVICES.key], "validate", lambda *_: [])
+            self.service(**spec)
 
     def slice(self, name: str, *addresses: str, node: str = NODE, ready: bool = True, port: str = "http") -> None:
         labels = {"kubernetes.io/service-name": name}
@@ -125,19 +151,23 @@ class Patient:
             }
         )
 
-    def pod(self, name: str, *, ready: bool = True, port: int = 8080, ip: str = "10.244.1.1", **labels: str) -> None:
+    def pod(
+        self, name: str, *, ready: bool = True, port: int = 8080, namespace: str = "default", **labels: str
+    ) -> None:
+        """A pod with labels; in a keyword's name, `_` stands for `-`."""
+        named = {key.replace("_", "-"): value for key, value in labels.items()}
         container = {"name": "c", "ports": [{"containerPort": port, "name": "web"}]}
         condition = {"type": "Ready", "status": "True" if ready else "False", "message": "" if ready else "no answer"}
         self.store.apply(
             {
                 "apiVersion": "v1",
                 "kind": "Pod",
-                "metadata": {"name": name, "namespace": "default", "labels": labels},
+                "metadata": {"name": name, "namespace": namespace, "labels": named},
                 "spec": {
                     "nodeName": NODE,
                     "containers": [container],
                 },
-                "status": {"phase": "Running", "podIP": ip, "conditions": [condition]},
+                "status": {"phase": "Running", "podIP": "10.244.1.1", "conditions": [condition]},
             }
         )
 
@@ -145,6 +175,23 @@ class Patient:
         told = [{"type": "InternalIP", "address": address} for address in addresses]
         self.store.apply(
             {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}, "spec": {}, "status": {"addresses": told}}
+        )
+
+    def daemon_set(self, **node_selector: str) -> None:
+        """The stock kube-proxy's."""
+        labels = {"k8s-app": "kube-proxy"}
+        spec = {"nodeSelector": node_selector, "containers": []}
+        self.store.apply(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "DaemonSet",
+                "metadata": {"name": "kube-proxy", "namespace": "kube-system"},
+                "spec": {
+                    "selector": {"matchLabels": labels},
+                    "template": {"metadata": {"labels": labels}, "spec": spec},
+                },
+                "status": {"desiredNumberScheduled": 4, "numberReady": 3},
+            }
         )
 
 
@@ -156,8 +203,14 @@ def run(*argv: str, check: bool = True) -> str:
 
 
 @asynccontextmanager
-async def proxy(mode: str, metrics: str = "", healthz: int = 200) -> AsyncIterator[None]:
-    """Something that answers as a proxy in a mode does."""
+async def proxy(
+    mode: str,
+    metrics: str = "",
+    healthz: int = 200,
+    runtime: str = "go_goroutines 9\n",
+    configuration: dict[str, Any] | None = None,
+) -> AsyncIterator[None]:
+    """Something that answers as a proxy in a mode does; the stock one, by its runtime's metric."""
     app = web.Application()
 
     def add(path: str, text: str, status: int = 200) -> None:
@@ -167,7 +220,8 @@ async def proxy(mode: str, metrics: str = "", healthz: int = 200) -> AsyncIterat
         app.router.add_get(path, answer)
 
     add("/proxyMode", mode)
-    add("/metrics", f"go_goroutines 9\n{metrics}")
+    add("/configz", json.dumps({CONFIGZ_NAME: {"mode": mode, **(configuration or {})}}))
+    add("/metrics", f"{runtime}{metrics}")
     add("/healthz", "{}", healthz)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.root
 async def doctor(*arguments: str) -> tuple[int, str]:
     pipe = asyncio.subprocess.PIPE
     argv = command("doctor", *arguments)
-    process = await asyncio.create_subprocess_exec(*argv, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
-    out, _ = await process.communicate()
-    return process.returncode or 0, out.decode()
+    process = await asyncio.create_subprocess_exec(*argv, stdout=pipe, stderr=pipe)
+    out, errors = await process.communicate()
+    return process.returncode or 0, (out + errors).decode()
 
 
 async def test_findings_as_text_and_json(patient: Patient, tmp_path: Path) -> None:
@@ -27,7 +27,8 @@ async def test_findings_as_text_and_json(patient: Patient, tmp_path: Path) -> No
     status, text = await doctor("--config", config)
     assert status == 1
     assert "CRITICAL Service default/web" in text
-    assert "fix:   kubectl" in text
+    assert "look:   kubectl -n default get endpointslices" in text
+    assert "advice: Make an EndpointSlice" in text
     bundle = tmp_path / "b.tgz"
     status, text = await doctor("--config", config, "-o", "json", "--bundle", str(bundle))
     document, _, note = text.rpartition("}")
@@ -46,9 +47,12 @@ async def test_one_check_that_finds_nothing(patient: Patient) -> None:
 
 async def test_a_walk(patient: Patient) -> None:
     patient.service()
+    patient.service("other", "10.96.0.11")
     status, text = await doctor("default/web", "--config", str(patient.where().config))
     assert status == 1
     assert "✗ endpoints of 10.96.0.10:80/TCP: none is ready" in text
+    assert "advice: Make an EndpointSlice with the label kubernetes.io/service-name=web" in text
+    assert "other" not in text
 
 
 @pytest.mark.parametrize(

@@ -3,42 +3,35 @@
 import json
 import socket
 import struct
-import sys
-from pathlib import Path
 
 import pytest
 
-from kproxy.inspect.doctor.checks.ipvs import missing_modules
+from kproxy.inspect.doctor.checks import ipvs
 from kproxy.inspect.doctor.finding import Severity
 from kproxy.kernel.sysctls import read_sysctl
-from tests.inspect.doctor.patient import Patient, run, started
+from tests.inspect.doctor.patient import Patient, run
 from tests.inspect.status import stock
 
 pytestmark = pytest.mark.root
-
-HAS_IPVS = Path("/proc/net/ip_vs").exists()
 
 
 async def test_ip_forward(patient: Patient) -> None:
     run("sysctl", "-qw", "net.ipv4.ip_forward=0")
     findings = await patient.findings("ip-forward")
-    assert findings[0].fixes == ("sysctl -w net/ipv4/ip_forward=1",)
+    assert findings[0].fixes[0] == "sysctl -w net/ipv4/ip_forward=1"
     await patient.apply(findings)
     assert not await patient.findings("ip-forward")
+    assert patient.written("etc/sysctl.d/kproxy-doctor.conf") == ["net/ipv4/ip_forward = 1"]
 
 
-async def test_conntrack_full(patient: Patient) -> None:
-    """The table's limit is the whole machine's, so this one is made up."""
-    made_up = {"net/netfilter/nf_conntrack_count": "97", "net/netfilter/nf_conntrack_max": "100"}
-
-    def read(name: str) -> str | None:
-        return made_up.get(name) or read_sysctl(name)
-
-    (finding,) = await patient.findings("conntrack-full", read=read)
-    assert finding.severity is Severity.CRITICAL
-    assert finding.fixes == ("sysctl -w net/netfilter/nf_conntrack_max=200",)
-    made_up["net/netfilter/nf_conntrack_max"] = "200"
-    assert not await patient.findings("conntrack-full", read=read)
+async def test_ip_forward_of_ipv6(patient: Patient) -> None:
+    both = ["10.96.0.10", "fd00:10:96::10"]
+    patient.service(ipFamilyPolicy="RequireDualStack", ipFamilies=["IPv4", "IPv6"], clusterIPs=both)
+    run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
+    (finding,) = await patient.findings("ip-forward")
+    assert finding.subject == "node here, IPv6"
+    await patient.apply([finding])
+    assert not await patient.findings("ip-forward")
 
 
 async def test_rp_filter(patient: Patient) -> None:
@@ -57,6 +50,7 @@ async def test_rp_filter(patient: Patient) -> None:
     assert any("IPReversePathFilter" in words for words in finding.evidence)
     await patient.apply([finding])
     assert not await patient.findings("rp-filter")
+    assert patient.written("etc/sysctl.d/kproxy-doctor.conf") == ["net/ipv4/conf/all/rp_filter = 2"]
 
 
 def _spoof(sender: str, receiver: str, *, source: str, destination: str) -> None:
@@ -89,56 +83,7 @@ async def test_bridge_netfilter(patient: Patient) -> None:
     assert "cni0" in findings[0].subject
     await patient.apply(findings)
     assert not await patient.findings("bridge-nf-call")
-
-
-@pytest.mark.parametrize("variant", ["legacy", "nft"])
-async def test_forward_policy_of_iptables(patient: Patient, variant: str) -> None:
-    run(f"iptables-{variant}", "-P", "FORWARD", "DROP")
-    (finding,) = await patient.findings("forward-policy")
-    assert finding.subject == f"iptables-{variant} FORWARD (iptables)"
-    await patient.apply([finding])
-    assert not await patient.findings("forward-policy")
-
-
-async def test_dockers_forward_policy(patient: Patient) -> None:
-    chains = ":FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\n"
-    stock.load_rules(f"*filter\n{chains}-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -j RETURN\nCOMMIT\n", "nft")
-    (finding,) = await patient.findings("forward-policy")
-    assert "(docker)" in finding.subject
-    assert finding.fixes[0] == "iptables-nft -I DOCKER-USER -s 10.244.0.0/16 -j ACCEPT"
-    await patient.apply([finding])
-    assert not await patient.findings("forward-policy")
-
-
-async def test_ufws_forward_policy_is_mended_with_ufw(patient: Patient) -> None:
-    stock.load_rules(
-        "*filter\n:FORWARD DROP [0:0]\n:ufw-user-forward - [0:0]\n-A FORWARD -j ufw-user-forward\nCOMMIT\n"
-    )
-    (finding,) = await patient.findings("forward-policy")
-    assert finding.fixes[0] == "ufw route allow from 10.244.0.0/16"
-    for side in ("-s", "-d"):  # as ufw does it
-        run("iptables-legacy", "-A", "ufw-user-forward", side, "10.244.0.0/16", "-j", "ACCEPT")
-    assert not await patient.findings("forward-policy")
-
-
-@pytest.mark.parametrize(
-    ("table", "chain", "program"),
-    [
-        ("firewalld", "type filter hook forward priority 10; ct state established accept; reject;", "firewalld"),
-        ("mine", "type filter hook forward priority 0; policy drop;", "nftables"),
-    ],
-)
-async def test_forward_policy_of_nftables(patient: Patient, table: str, chain: str, program: str) -> None:
-    run("nft", f"table inet {table} {{ chain forward {{ {chain} }}; }}")
-    (finding,) = await patient.findings("forward-policy")
-    assert f"({program})" in finding.subject
-    if program == "firewalld":
-        assert finding.fixes[0] == "firewall-cmd --permanent --zone=trusted --add-source=10.244.0.0/16"
-        for side in ("saddr", "daddr"):  # as firewalld does it, in effect
-            run("nft", "insert", "rule", "inet", table, "forward", "ip", side, "10.244.0.0/16", "accept")
-    else:
-        await patient.apply([finding])
-    assert not await patient.findings("forward-policy")
+    assert patient.written("etc/sysctl.d/kproxy-doctor.conf") == ["net/bridge/bridge-nf-call-iptables = 1"]
 
 
 async def test_mtu(patient: Patient) -> None:
@@ -150,9 +95,23 @@ async def test_mtu(patient: Patient) -> None:
     findings = await patient.findings("mtu")
     assert {finding.subject for finding in findings} == {"interface vx0"}
     await patient.apply(findings)
-    findings = await patient.findings("mtu")  # and now the bridge in front of it
-    assert [finding.fixes for finding in findings] == [("ip link set cni0 mtu 1450",)]
-    await patient.apply(findings)
+    (finding,) = await patient.findings("mtu")  # and now the bridge in front of it
+    assert finding.fixes == ("ip link set cni0 mtu 1450",)
+    assert finding.advice.startswith("Set MTU 1450 in the network plugin's configuration, too")
+    await patient.apply([finding])
+    assert not await patient.findings("mtu")
+
+
+async def test_mtu_of_many_pods_is_one_finding(patient: Patient) -> None:
+    _uplink("192.0.2.1/24")
+    run("ip", "link", "set", "up0", "mtu", "1400")
+    for number in range(10):
+        run("ip", "link", "add", f"veth{number}", "type", "veth", "peer", "name", f"pod{number}")
+        run("ip", "link", "set", f"veth{number}", "up")
+    (finding,) = await patient.findings("mtu")
+    assert finding.subject.endswith("and 2 more")
+    assert finding.evidence == ("MTU 1500", "up0 takes 1400 bytes")
+    await patient.apply([finding])
     assert not await patient.findings("mtu")
 
 
@@ -162,81 +121,85 @@ def _uplink(address: str) -> None:
     run("ip", "link", "set", "up0", "up")
 
 
-async def test_overlapping_networks(patient: Patient) -> None:
+async def test_an_interface_that_overlaps_with_pods(patient: Patient) -> None:
     _uplink("10.244.7.9/24")
     (finding,) = await patient.findings("overlapping-networks")
     assert "clusterCIDR" in finding.evidence[0]
     assert finding.fixes == ("ip address del 10.244.7.9/24 dev up0",)
+    assert "10.244.7.9" in await patient.command(finding.look[0])
     await patient.apply([finding])
     assert not await patient.findings("overlapping-networks")
+
+
+async def test_the_nodes_own_address_is_not_taken_away(patient: Patient) -> None:
+    _uplink("10.244.7.9/24")
+    patient.node("10.244.7.9")
+    (finding,) = await patient.findings("overlapping-networks")
+    assert not finding.fixes
+    assert finding.advice == "It is the node's own address: the pods' or Services' network has to change."
+    patient.settings["clusterCIDR"] = "10.200.0.0/16"
+    assert not await patient.findings("overlapping-networks")
+
+
+async def test_pods_that_overlap_with_services(patient: Patient) -> None:
     patient.service(ip="10.96.0.10")
     patient.settings["clusterCIDR"] = "10.96.0.0/16"
     (finding,) = await patient.findings("overlapping-networks")
     assert "cluster IP of Service default/web" in "".join(finding.evidence)
+    assert not finding.fixes
+    assert finding.advice.startswith("One of them has to be chosen anew")
+    await patient.command(finding.look[0])
+    patient.settings["clusterCIDR"] = "10.244.0.0/16"
+    assert not await patient.findings("overlapping-networks")
 
 
-async def test_node_port_addresses(patient: Patient) -> None:
-    run("ip", "addr", "add", "192.0.2.1/32", "dev", "lo")
-    patient.service(type="NodePort")
-    patient.slice("web", "10.244.1.1")
-    patient.settings["nodePortAddresses"] = ["10.99.0.0/16"]
-    (finding,) = await patient.findings("node-port-addresses")
-    assert finding.severity is Severity.CRITICAL
-    assert "192.0.2.1" in finding.evidence[1]
-    patient.settings["nodePortAddresses"] = ["primary"]
-    assert not await patient.findings("node-port-addresses")
+CANARY = "*mangle\n:KUBE-KUBELET-CANARY - [0:0]\nCOMMIT\n"
+MARK = "*nat\n:KUBE-MARK-MASQ - [0:0]\n-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000\nCOMMIT\n"
+OTHERS = "*filter\n:INPUT DROP [7:9]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n"
 
 
-async def test_node_port_firewall(patient: Patient) -> None:
-    patient.service(type="NodePort")
-    patient.slice("web", "10.244.1.1")
-    chain = 'type filter hook prerouting priority -300; policy drop; iif "lo" accept;'
-    run("nft", f"table inet mine {{ chain early {{ {chain} }}; }}")
-    (finding,) = await patient.findings("node-port-firewall")
-    assert finding.fixes == ("nft insert rule inet mine early tcp dport 30000-32767 accept",)
-    await patient.apply([finding])
-    assert not await patient.findings("node-port-firewall")
-
-
-async def test_node_port_taken_by_a_program(patient: Patient) -> None:
-    patient.service(type="NodePort", ports=[{"name": "http", "port": 80, "nodePort": 30080}])
-    patient.slice("web", "10.244.1.1")
-    script = "import socket,time\ns=socket.create_server(('0.0.0.0',30080))\nprint('up',flush=True)\ntime.sleep(60)"
-    process = await started([sys.executable, "-c", script])
-    (finding,) = await patient.findings("node-port-taken")
-    assert f"(process {process.pid}) listens on port 30080/TCP" in finding.evidence[0]
-    await patient.apply([finding])
-    await process.wait()
-    assert not await patient.findings("node-port-taken")
-
-
-async def test_local_port_range(patient: Patient) -> None:
-    patient.service(type="NodePort")
-    patient.slice("web", "10.244.1.1")
-    run("sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65000")
-    (finding,) = await patient.findings("local-port-range")
-    await patient.apply([finding])
-    assert read_sysctl("net/ipv4/ip_local_reserved_ports") == "30000-32767"
-    assert not await patient.findings("local-port-range")
-
-
-async def test_iptables_variants(patient: Patient) -> None:
-    stock.load_iptables("clusterip", "legacy")
-    stock.load_rules("*nat\n:KUBE-MARK-MASQ - [0:0]\n-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000\nCOMMIT\n", "nft")
+async def test_a_proxys_rules_in_both_variants_of_iptables(patient: Patient) -> None:
+    stock.load_rules(CANARY + MARK + OTHERS, "nft")
+    stock.load_iptables("clusterip", "legacy")  # more rules, but the kubelet is with the other
+    stock.load_rules(OTHERS, "legacy")
     (finding,) = await patient.findings("iptables-variants")
     assert finding.severity is Severity.CRITICAL
-    assert all("-nft" in fix for fix in finding.fixes)  # the one with fewer
+    assert all("legacy" in fix for fix in finding.fixes)
+    for look in finding.look:
+        assert "KUBE-" in await patient.command(look)
     await patient.apply([finding])
+    kept = run("iptables-legacy-save")
+    assert ":INPUT DROP" in kept
+    assert "-A INPUT -i lo -j ACCEPT" in kept
+    assert "KUBE-MARK-MASQ" in run("iptables-nft-save")
+    (finding,) = await patient.findings("iptables-variants")  # others' rules are still there
+    assert finding.severity is Severity.WARNING
+
+
+async def test_others_use_the_other_variant_of_iptables(patient: Patient) -> None:
+    stock.load_rules(MARK, "legacy")
+    stock.load_rules(OTHERS, "nft")
+    (finding,) = await patient.findings("iptables-variants")
+    assert finding.severity is Severity.WARNING
+    assert finding.fixes[0].startswith("update-alternatives --set iptables /")
+    assert finding.advice.startswith("Then restart the programs whose rules the others are")
+    assert "legacy" not in await patient.command("iptables --version")
+    await patient.apply([finding])
+    assert "legacy" in await patient.command("iptables --version")
+    for what in (("-F",), ("-P", "INPUT", "ACCEPT")):  # the next boot
+        run("iptables-nft", *what)
+    await patient.command("iptables -A INPUT -i lo -j ACCEPT")  # and those programs start again
     assert not await patient.findings("iptables-variants")
 
 
-async def test_missing_ipvs_modules(patient: Patient) -> None:
+async def test_conntrack_limits_that_are_not_known(patient: Patient) -> None:
+    assert not await patient.findings("conntrack-full", read=lambda _: None)
+
+
+async def test_missing_ipvs_modules_concern_ipvs_mode_only(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ipvs, "missing_modules", lambda scheduler: ["ip_vs", f"ip_vs_{scheduler}"])
     patient.settings["mode"] = "ipvs"
-    if HAS_IPVS:
-        assert not await patient.findings("ipvs-modules")
-        assert missing_modules("nosuch") == ["ip_vs_nosuch"]
-        return
     (finding,) = await patient.findings("ipvs-modules")
-    assert finding.fixes == ("modprobe -a ip_vs ip_vs_rr",)
+    assert "ip_vs, ip_vs_rr" in finding.evidence[0]
     patient.settings["mode"] = "nftables"
     assert not await patient.findings("ipvs-modules")

@@ -17,7 +17,7 @@ def packed(text: str) -> Address:
 
 
 def held(mode: str, cluster_ip: str, port: int, *endpoints: str) -> Held:
-    found = rules_hold(
+    return rules_hold(
         mode,
         ServicePort(
             service=ServiceName("default", "web"),
@@ -30,8 +30,6 @@ def held(mode: str, cluster_ip: str, port: int, *endpoints: str) -> Held:
             has_endpoints=bool(endpoints),
         ),
     )
-    assert found is not None
-    return found
 
 
 @pytest.mark.parametrize("variant", ["legacy", "nft"])
@@ -55,4 +53,16 @@ def test_a_stock_proxys_nftables_table() -> None:
 
 
 def test_no_rules_at_all() -> None:
-    assert not held("iptables", "10.96.0.10", 80, "10.244.1.10").present
+    assert held("iptables", "10.96.0.10", 80, "10.244.1.10").present is False
+    assert held("nftables", "10.96.0.10", 80, "10.244.1.10") == (False, "there is no table ip kube-proxy")
+
+
+def test_the_beginning_of_another_address_or_port_is_not_taken_for_it() -> None:
+    stock.load_nftables()  # has 10.96.1.1 . tcp . 80, and 10.244.1.10:8080
+    assert held("nftables", "10.96.1.1", 8, "10.244.1.10").present is False
+    assert held("nftables", "0.96.1.1", 80, "10.244.1.10").present is False
+    assert held("nftables", "10.96.1.1", 80, "10.244.1.1").present is False
+
+
+def test_what_cannot_be_told_is_said() -> None:
+    assert held("userspace", "10.96.0.10", 80).present is None

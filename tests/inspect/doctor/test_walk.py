@@ -15,7 +15,7 @@ from kproxy.inspect.doctor.dns import resolve
 from kproxy.inspect.doctor.walk import Result, Step, walk
 from kproxy.services.addresses import Family, parse_address
 from kproxy.services.model import ServiceName
-from tests.inspect.doctor.patient import Patient, run
+from tests.inspect.doctor.patient import Patient, proxy, run
 
 pytestmark = pytest.mark.root
 
@@ -132,6 +132,28 @@ async def test_each_broken_stretch(patient: Patient) -> None:
         found = await steps(patient)
         assert found["endpoints of 10.96.0.10:80/TCP"].detail == "none is ready: connections are refused"
     assert (await steps(patient, ServiceName("default", "nosuch")))["Service"].result is Result.FAILED
+
+
+async def test_rules_that_are_missing_are_repaired_by_the_suggested_command(patient: Patient) -> None:
+    patient.service()
+    patient.slice("web", "192.0.2.1")
+    run("ip", "addr", "add", "192.0.2.1/32", "dev", "lo")
+    kubeconfig = {"clientConnection": {"kubeconfig": str(patient.where().config).replace("config.yaml", "kubeconfig")}}
+    async with proxy("nftables", runtime="process_open_fds 9\n", configuration=kubeconfig):
+        rules = (await steps(patient))["rules for 10.96.0.10:80/TCP"]
+        assert rules.result is Result.FAILED
+        assert rules.fixes == ("kproxy diff --repair",)
+        await patient.command(rules.fixes[0])
+        assert (await steps(patient))["rules for 10.96.0.10:80/TCP"].result is Result.OK
+
+
+async def test_rules_of_a_stock_proxy_are_its_own_to_repair(patient: Patient) -> None:
+    patient.service()
+    patient.slice("web", "192.0.2.1")
+    async with proxy("nftables"):
+        rules = (await steps(patient))["rules for 10.96.0.10:80/TCP"]
+    assert (rules.result, rules.fixes) == (Result.FAILED, ())
+    assert rules.advice.startswith("Restart the proxy by what has installed it here")
 
 
 async def test_names_that_are_not_known_and_servers_that_do_not_answer(patient: Patient) -> None:

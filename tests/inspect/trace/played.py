@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from kproxy.inspect.trace.report import View
 from kproxy.lab.expectation import Expectation, Table, Target
-from kproxy.lab.lab import Lab
+from kproxy.lab.lab import DEFAULT_PATIENCE, Lab
 from kproxy.lab.observation import CONCURRENCY, SILENCE
 from kproxy.lab.probe import Result, Sample, empty_sample
 from kproxy.lab.rejections import tcp6_rejections_arrive
@@ -37,11 +37,22 @@ class Count(NamedTuple):
     phases: int
     rows: int
     packets: int
-    otherwise: int
-    """Rows that a view contradicts; in IPVS mode alone, whose virtual servers cannot tell clients apart."""
 
-    def plus(self, rows: int, packets: int, otherwise: int) -> "Count":
-        return Count(self.phases, self.rows + rows, self.packets + packets, self.otherwise + otherwise)
+    def plus(self, rows: int, packets: int) -> "Count":
+        return Count(self.phases, self.rows + rows, self.packets + packets)
+
+
+class Patience(NamedTuple):
+    """How long clients wait; a machine under emulation needs more."""
+
+    answer: float = DEFAULT_PATIENCE
+    """Seconds, where one is expected."""
+    silence: float = SILENCE
+    """Seconds, where none is."""
+
+
+EVERYDAY = Patience()
+EMULATED = Patience(answer=5.0, silence=1.5)
 
 
 def chosen(*scenarios: str) -> tuple[str, ...]:
@@ -54,7 +65,9 @@ def load(name: str, mode: str) -> Scenario:
     return userspace.load(path, mode) if mode == "userspace" else load_scenario(path, mode)
 
 
-async def play(name: str, mode: str, *, sampled: int) -> Count:
+async def play(
+    name: str, mode: str, *, sampled: int, otherwise_in: str | None = None, patience: Patience = EVERYDAY
+) -> Count:
     """Trace every row of every phase of a scenario; fails with all contradictions.
 
     Args:
@@ -62,26 +75,30 @@ async def play(name: str, mode: str, *, sampled: int) -> Count:
         mode: of the proxy
         sampled: rows of each phase that real packets are sent for as well; where affinity remembers clients, one is
             sent for each row, as what is expected depends on what clients met before. 0: no packet is sent
+        otherwise_in: another mode; rows that are to end otherwise than in it are all among those sampled
+        patience: of the clients
     """
     scenario, wrong = load(name, mode), list[str]()
-    count = Count(len(scenario.phases), 0, 0, 0)
+    count = Count(len(scenario.phases), 0, 0)
+    others = [phase.expect for phase in load(name, otherwise_in or mode).phases]
     remembering = any(row.sticky for phase in scenario.phases for row in phase.expect.values())
-    async with programmed(mode) as (lab, node):
+    async with programmed(mode, patience=patience.answer) as (lab, node):
         silent = sampled > 0 and await _rejections_are_silent(lab)
-        for phase in scenario.phases:
+        for phase, other in zip(scenario.phases, others, strict=True):
             read = await node.bring_about(phase)
             if sampled and remembering:
-                await _samples(lab, phase.expect, phase.expect, tries=1)
+                await _samples(lab, phase.expect, phase.expect, 1, patience.silence)
             examined = _Examined(await asyncio.to_thread(read), silent=silent)
-            differ = [*examined.disagreements()]
-            otherwise = examined.against_expectations()
-            if mode != "ipvs":
-                differ += otherwise
-            samples = await _samples(lab, phase.expect, _draw(phase.expect, sampled, phase.name), tries=_TRIES)
-            differ += examined.against_packets(samples)
+            own = (target for target, row in phase.expect.items() if other.get(target, row) != row)
+            drawn = [*own, *_draw(phase.expect, sampled, phase.name)]
+            samples = await _samples(lab, phase.expect, drawn, _TRIES, patience.silence)
+            differ = [
+                *examined.disagreements(),
+                *examined.against_expectations(),
+                *examined.against_packets(samples),
+            ]
             wrong += (f"{name}, {phase.name}, {target}: {words}" for target, words in differ)
-            packets = sum(sample.tries for sample in samples.values())
-            count = count.plus(len(phase.expect), packets, len({target for target, _ in otherwise}))
+            count = count.plus(len(phase.expect), sum(sample.tries for sample in samples.values()))
     assert not wrong, f"{len(wrong)} contradictions in {count.rows} rows:\n" + "\n".join(wrong)
     return count
 
@@ -105,13 +122,12 @@ class _Examined:
         """Of views with each other."""
         return ((target, words) for target, found in self._traces.items() for words in found.disagreements)
 
-    def against_expectations(self) -> list[Said]:
-        said = (
-            (target, against_expectation(view, target, self._expect[target], proxied=self._ends_at_proxy(view)))
-            for target, found in self._traces.items()
-            for view in found.views
-        )
-        return [each for each in said if each[1]]
+    def against_expectations(self) -> Iterator[Said]:
+        for target, found in self._traces.items():
+            for view in found.views:
+                proxied = self._ends_at_proxy(view)
+                if words := against_expectation(view, target, self._expect[target], proxied=proxied):
+                    yield target, words
 
     def against_packets(self, samples: Mapping[Target, Sample]) -> Iterator[Said]:
         for target, sample in samples.items():
@@ -129,17 +145,22 @@ def _draw(rows: Iterable[Target], most: int, seed: str) -> list[Target]:
     return random.Random(zlib.crc32(seed.encode())).sample(every, min(most, len(every)))
 
 
-async def _samples(lab: Lab, rows: Table, targets: Iterable[Target], *, tries: int) -> dict[Target, Sample]:
+async def _samples(
+    lab: Lab, rows: Table, targets: Iterable[Target], tries: int, silence: float
+) -> dict[Target, Sample]:
     asked = list(dict.fromkeys(targets))
     slots = asyncio.Semaphore(CONCURRENCY)
-    samples = await asyncio.gather(*(_sample(lab, target, rows[target], tries, slots) for target in asked))
-    return dict(zip(asked, samples, strict=True))
+
+    async def sample(target: Target) -> Sample:
+        async with slots:
+            return await _sample(lab, target, rows[target], tries, silence)
+
+    return dict(zip(asked, await asyncio.gather(*map(sample, asked)), strict=True))
 
 
-async def _sample(lab: Lab, target: Target, expected: Expectation, tries: int, slots: asyncio.Semaphore) -> Sample:
+async def _sample(lab: Lab, target: Target, expected: Expectation, tries: int, silence: float) -> Sample:
     sample = empty_sample()
-    patience = SILENCE if Result.TIMEOUT in expected.failures else None
-    async with slots:
-        for _ in range(1 if expected.failures else tries):
-            sample.add(await lab.probe(target.client, target.transport, target.address, target.port, patience))
+    patience = silence if Result.TIMEOUT in expected.failures else None
+    for _ in range(1 if expected.failures else tries):
+        sample.add(await lab.probe(target.client, target.transport, target.address, target.port, patience))
     return sample

@@ -20,7 +20,7 @@ from kproxy.inspect.trace.tracing import Facts, Views, packet_between
 from kproxy.kernel.interface_addresses import list_addresses
 from kproxy.lab.expectation import Table, Target
 from kproxy.lab.kubernetes_objects import Manifest
-from kproxy.lab.lab import Lab
+from kproxy.lab.lab import DEFAULT_PATIENCE, Lab
 from kproxy.lab.proxy import configuration
 from kproxy.lab.scenario import Phase
 from kproxy.lab.topology import NODE, address_of
@@ -144,9 +144,14 @@ class ProgrammedNode:
 
 
 @asynccontextmanager
-async def programmed(mode: str) -> AsyncIterator[tuple[Lab, ProgrammedNode]]:
-    """A lab of its own, whose node nobody has programmed yet."""
-    async with Lab.open() as lab:
+async def programmed(mode: str, *, patience: float = DEFAULT_PATIENCE) -> AsyncIterator[tuple[Lab, ProgrammedNode]]:
+    """A lab of its own, whose node nobody has programmed yet.
+
+    Args:
+        mode: of the proxy
+        patience: of clients, in seconds
+    """
+    async with Lab.open(patience=patience) as lab:
         node = ProgrammedNode(lab, mode)
         try:
             yield lab, node

@@ -7,13 +7,13 @@ everybody. So the proxy uses the one that is in use already, as distributions' w
 import logging
 import re
 from collections.abc import Collection
-from pathlib import Path
 
 from kproxy.backends.interface import BackendError
 from kproxy.backends.iptables.compile import MANGLE
 from kproxy.backends.iptables.names import CANARY, KUBELET_CANARY, KUBELET_HINT
 from kproxy.backends.iptables.saved import Saved
 from kproxy.backends.iptables.tool import Tool, Variant
+from kproxy.kernel.ip_tables import legacy_tables
 from kproxy.kernel.processes import ProcessError, run_blocking
 from kproxy.services.addresses import Family
 
@@ -24,7 +24,6 @@ _MIN_VERSION = (1, 6, 2)
 _VERSION = re.compile(rb"v(\d+)\.(\d+)\.(\d+)(?: \((\w+)\))?")
 _HINTS = ({KUBELET_HINT, KUBELET_CANARY}, {CANARY})
 """Chains in the mangle table that tell which variant is in use: the kubelet's word counts before a proxy's."""
-_LEGACY_TABLES = {Family.IPV4: "ip_tables_names", Family.IPV6: "ip6_tables_names"}
 
 
 class NotInstalledError(BackendError):
@@ -143,11 +142,8 @@ def _saved(tool: Tool, table: str) -> Saved:
 
 
 def _has_tables(tool: Tool, table: str = "") -> bool:
-    """Whether a table exists, or any at all. To read a legacy table is to make it, so the kernel is asked first."""
+    """Whether a table exists, or any at all."""
     if tool.variant is Variant.NFT:
         return True
-    try:
-        names = Path("/proc/thread-self/net", _LEGACY_TABLES[tool.family]).read_text(encoding="ascii").split()
-    except OSError:
-        return False
+    names = legacy_tables(tool.family)
     return table in names if table else bool(names)

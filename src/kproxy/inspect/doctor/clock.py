@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import aiohttp
 
+from kproxy.inspect.output import InspectionError
 from kproxy.sources.connection import Connection
 from kproxy.sources.errors import SourceError
 from kproxy.sources.tls import TlsContexts
@@ -29,7 +30,11 @@ class Clock(NamedTuple):
 
 
 async def read_clock(connection: Connection | None) -> Clock | None:
-    """Ask an API server, without credentials; None when it does not answer, or not with a date."""
+    """Ask an API server, without credentials; None when there is none.
+
+    Raises:
+        InspectionError: it does not answer, or not with a date
+    """
     if connection is None:
         return None
     try:
@@ -50,7 +55,8 @@ async def read_clock(connection: Connection | None) -> Clock | None:
         ):
             received = time.time()
             date = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
-    except (aiohttp.ClientError, SourceError, OSError, ValueError, TimeoutError):
-        return None
+    except (aiohttp.ClientError, SourceError, OSError, ValueError, TimeoutError) as error:
+        reason = str(error) or f"no answer within {_TIMEOUT:g} s"
+        raise InspectionError(f"the clock of {connection.server} cannot be read: {reason}") from error
     middle = date + _DATE_GRANULARITY / 2
     return Clock(middle - (sent + received) / 2, (received - sent + _DATE_GRANULARITY) / 2, connection.server)

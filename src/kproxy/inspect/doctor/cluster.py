@@ -1,4 +1,4 @@
-"""What the API, or a folder of manifests, holds beyond what a proxy reads: selectors, pods, networks."""
+"""Reads what the API, or a folder of manifests, has beyond what a proxy reads."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,8 @@ import msgspec
 import yaml
 
 from kproxy.inspect.desired import Where
-from kproxy.services.objects import Base, Node, ObjectMeta, Protocol
+from kproxy.inspect.doctor.cluster_objects import Cluster, DaemonSet, Pod, SelectingService, ServiceCidr
+from kproxy.services.objects import Base, Node
 from kproxy.sources.client import ApiClient
 from kproxy.sources.connection import Connection
 from kproxy.sources.errors import ApiError, SourceError
@@ -21,110 +22,6 @@ _PAGE: Final = 500
 _IDLE_SECONDS: Final = 15.0
 _MOST_BYTES: Final = 256 << 20
 K = TypeVar("K", bound=Base)
-
-
-class TargetedPort(Base, frozen=True):
-    """A Service's port, with where it leads."""
-
-    port: int
-    name: str = ""
-    protocol: Protocol = "TCP"
-    target_port: int | str | None = None
-    """None: the port itself."""
-    node_port: int = 0
-
-
-class SelectingSpec(Base, frozen=True):
-    type: str = "ClusterIP"
-    selector: dict[str, str] | None = None
-    ports: list[TargetedPort] | None = None
-    cluster_ip: str = msgspec.field(default="", name="clusterIP")
-    publish_not_ready_addresses: bool = False
-
-
-class SelectingService(Base, frozen=True):
-    """`v1` Service, for what a proxy does not read of it."""
-
-    metadata: ObjectMeta
-    spec: SelectingSpec = SelectingSpec()
-
-
-class ContainerPort(Base, frozen=True):
-    container_port: int
-    name: str = ""
-    protocol: Protocol = "TCP"
-
-
-class Container(Base, frozen=True):
-    name: str = ""
-    image: str = ""
-    ports: list[ContainerPort] | None = None
-
-
-class PodSpec(Base, frozen=True):
-    node_name: str = ""
-    host_network: bool = False
-    containers: list[Container] | None = None
-
-
-class Condition(Base, frozen=True):
-    type: str
-    status: str = ""
-    message: str = ""
-
-
-class PodStatus(Base, frozen=True):
-    phase: str = ""
-    pod_ip: str = msgspec.field(default="", name="podIP")
-    conditions: list[Condition] | None = None
-
-
-class Pod(Base, frozen=True):
-    """`v1` Pod."""
-
-    metadata: ObjectMeta
-    spec: PodSpec = PodSpec()
-    status: PodStatus = PodStatus()
-
-    @property
-    def ready(self) -> bool:
-        return any(c.type == "Ready" and c.status == "True" for c in self.status.conditions or ())
-
-    @property
-    def running(self) -> bool:
-        """It has not ended; the endpoints controller leaves ended pods out."""
-        return self.status.phase not in ("Succeeded", "Failed")
-
-
-class ServiceCidrSpec(Base, frozen=True):
-    cidrs: list[str] | None = None
-
-
-class ServiceCidr(Base, frozen=True):
-    """`networking.k8s.io/v1` ServiceCIDR."""
-
-    metadata: ObjectMeta
-    spec: ServiceCidrSpec = ServiceCidrSpec()
-
-
-class Cluster(msgspec.Struct, frozen=True, kw_only=True):
-    """Objects of the cluster; None for a kind that could not be read."""
-
-    services: list[SelectingService]
-    pods: list[Pod] | None
-    nodes: list[Node] | None
-    service_cidrs: list[ServiceCidr] | None
-    problems: tuple[str, ...]
-
-    def selected(self, service: SelectingService) -> list[Pod]:
-        """The pods that a Service's selector matches."""
-        selector = service.spec.selector or {}
-        return [
-            pod
-            for pod in self.pods or ()
-            if pod.metadata.namespace == service.metadata.namespace
-            and selector.items() <= (pod.metadata.labels or {}).items()
-        ]
 
 
 class _List(msgspec.Struct, frozen=True):
@@ -146,6 +43,7 @@ _SERVICES = _Kind("Service", "/api/v1/services", SelectingService)
 _PODS = _Kind("Pod", "/api/v1/pods", Pod)
 _NODES = _Kind("Node", "/api/v1/nodes", Node)
 _SERVICE_CIDRS = _Kind("ServiceCIDR", "/apis/networking.k8s.io/v1/servicecidrs", ServiceCidr)
+_DAEMON_SETS = _Kind("DaemonSet", "/apis/apps/v1/daemonsets", DaemonSet)
 
 
 async def read_cluster(connection: Connection) -> Cluster:
@@ -161,9 +59,17 @@ async def read_cluster(connection: Connection) -> Cluster:
             _list_if_allowed(client, _PODS, problems),
             _list_if_allowed(client, _NODES, problems),
             _list_if_allowed(client, _SERVICE_CIDRS, problems),
+            _list_if_allowed(client, _DAEMON_SETS, problems),
         )
-    pods, nodes, cidrs = others
-    return Cluster(services=services, pods=pods, nodes=nodes, service_cidrs=cidrs, problems=tuple(problems))
+    pods, nodes, cidrs, daemon_sets = others
+    return Cluster(
+        services=services,
+        pods=pods,
+        nodes=nodes,
+        service_cidrs=cidrs,
+        daemon_sets=daemon_sets,
+        problems=tuple(problems),
+    )
 
 
 async def _list_if_allowed(client: ApiClient, kind: _Kind[K], problems: list[str]) -> list[K] | None:
@@ -227,12 +133,13 @@ def cluster_of_manifests(where: Where) -> Cluster | None:
                     problems.append(f"a {kind.kind} does not decode: {error}")
         return found
 
-    pods, nodes, cidrs = of(_PODS), of(_NODES), of(_SERVICE_CIDRS)
+    pods, nodes, cidrs, daemon_sets = of(_PODS), of(_NODES), of(_SERVICE_CIDRS), of(_DAEMON_SETS)
     return Cluster(
         services=of(_SERVICES),
         pods=pods or None,
         nodes=nodes or None,
         service_cidrs=cidrs or None,
+        daemon_sets=daemon_sets or None,
         problems=tuple(problems),
     )
 

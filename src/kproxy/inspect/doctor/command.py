@@ -4,6 +4,8 @@ import asyncio
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from kproxy.inspect.desired import Where
 from kproxy.inspect.doctor.bundle import write_bundle
 from kproxy.inspect.doctor.examination import Check, examine
@@ -62,8 +64,12 @@ async def _walk(request: Request, view: NodeView) -> ExitStatus:
     if view.desired is None:
         reasons = "; ".join(view.problems) or "give --kubeconfig or --manifests"
         raise InspectionError(f"no objects to look at: {reasons}")
-    found = await asyncio.to_thread(
-        walk, view, ServiceName(namespace if slash else "default", name), domain=request.domain
+    wanted = ServiceName(namespace if slash else "default", name)
+    asked = [check for check in request.checks if check.needs_objects]
+    walked, examination = await asyncio.gather(
+        asyncio.to_thread(walk, view, wanted, domain=request.domain), examine(view, asked, request.timeout)
     )
+    about = tuple(finding for finding in examination.findings if finding.service == str(wanted))
+    found = msgspec.structs.replace(walked, findings=about)
     emit(found, request.format, lambda console: show_walk(found, console))
     return ExitStatus.FINE if found.fine else ExitStatus.FOUND

@@ -26,6 +26,13 @@ class Check(NamedTuple):
     """Runs on a thread of its own; may block."""
     needs_objects: bool = False
     """It asks about objects of the API, and has no answer without them."""
+    needs_clock: bool = False
+    """It asks about an API server's clock."""
+
+    def is_answerable(self, view: NodeView) -> bool:
+        """What it asks about is there."""
+        without_objects = self.needs_objects and view.desired is None
+        return not without_objects and not (self.needs_clock and view.clock is None)
 
 
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -44,7 +51,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     passed: tuple[str, ...]
     """The names of the checks that found nothing."""
     skipped: tuple[str, ...]
-    """The names of those that need objects, where there are none to look at."""
+    """The names of those that need objects or an API server, where there are none."""
     unanswered: tuple[Unanswered, ...]
     unknown: tuple[str, ...]
     """What could not be read, so that checks may have missed something."""
@@ -63,7 +70,7 @@ async def examine(view: NodeView, checks: Sequence[Check], seconds: float = DEFA
         checks: what to ask
         seconds: after which a check is given up; its thread is left behind
     """
-    asked = [check for check in checks if view.desired is not None or not check.needs_objects]
+    asked = [check for check in checks if check.is_answerable(view)]
     answers = await asyncio.gather(*(_answer(check, view, seconds) for check in asked))
     findings = [finding for answer in answers if isinstance(answer, list) for finding in answer]
     return Examination(
@@ -77,39 +84,35 @@ async def examine(view: NodeView, checks: Sequence[Check], seconds: float = DEFA
     )
 
 
-async def _answer(check: Check, view: NodeView, seconds: float) -> list[Finding] | Unanswered:
+Answer: TypeAlias = list[Finding] | Unanswered
+
+
+async def _answer(check: Check, view: NodeView, seconds: float) -> Answer:
     try:
         async with asyncio.timeout(seconds):
             return await _on_a_thread(check, view)
     except TimeoutError:
         return Unanswered(check=check.name, reason=f"no answer within {seconds:g} s")
-    except Exception as error:  # whatever it is, the other checks' findings must be shown
-        log.debug("check %s failed", check.name, exc_info=True)
-        return Unanswered(check=check.name, reason=f"{type(error).__name__}: {error}")
 
 
-def _on_a_thread(check: Check, view: NodeView) -> asyncio.Future[list[Finding]]:
+def _on_a_thread(check: Check, view: NodeView) -> asyncio.Future[Answer]:
     """A daemon thread, which does not keep the program from ending when its check hangs."""
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[list[Finding]] = loop.create_future()
+    future: asyncio.Future[Answer] = loop.create_future()
 
-    def settle(found: list[Finding] | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(found or [])
+    def settle(answer: Answer) -> None:
+        if not future.done():
+            future.set_result(answer)
 
     def work() -> None:
-        found: list[Finding] | None = None
-        failure: BaseException | None = None
+        answer: Answer
         try:
-            found = list(check.examine(view))
-        except Exception as error:  # handed to the event loop
-            failure = error
+            answer = list(check.examine(view))
+        except Exception as error:  # whatever it is: the other checks' findings must be shown
+            log.debug("check %s failed", check.name, exc_info=True)
+            answer = Unanswered(check=check.name, reason=f"{type(error).__name__}: {error}")
         if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, found, failure)
+            loop.call_soon_threadsafe(settle, answer)
 
     threading.Thread(target=work, name=f"check {check.name}", daemon=True).start()
     return future

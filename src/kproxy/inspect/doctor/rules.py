@@ -1,5 +1,8 @@
 """Does the kernel hold the rules of one Service port? Asked of its own lists, in each mode, of either proxy."""
 
+import errno
+import os
+import re
 from typing import NamedTuple
 
 from kproxy.backends.interface import BackendError
@@ -18,12 +21,13 @@ _TIMEOUT = 20.0
 
 
 class Held(NamedTuple):
-    present: bool
+    present: bool | None
+    """None: it cannot be told."""
     detail: str
 
 
-def rules_hold(mode: str, port: ServicePort) -> Held | None:
-    """Look for a Service port's cluster IP, and its endpoints; None where that cannot be told."""
+def rules_hold(mode: str, port: ServicePort) -> Held:
+    """Look for a Service port's cluster IP, and its endpoints."""
     try:
         match mode:
             case "nftables":
@@ -33,24 +37,30 @@ def rules_hold(mode: str, port: ServicePort) -> Held | None:
             case "ipvs":
                 return _ipvs(port)
             case _:
-                return None
-    except (BackendError, ProcessError, OSError):
-        return None
+                return Held(None, f"{mode} mode has them in its process, not in the kernel")
+    except (BackendError, OSError) as error:
+        return Held(None, f"{mode} mode's cannot be read here: {error}")
 
 
 def _nftables(port: ServicePort) -> Held:
     """Both proxies' maps have the destination in their keys; endpoints are in ours' data, or stock chains' rules."""
     address, proto = format_address(port.cluster_ip), port.protocol.lower()
-    text = run_blocking(["nft", "-n", "list", "table", IP[port.family], TABLE], time_limit=_TIMEOUT).decode(
-        errors="replace"
-    )
+    try:
+        text = run_blocking(["nft", "-n", "list", "table", IP[port.family], TABLE], time_limit=_TIMEOUT).decode(
+            errors="replace"
+        )
+    except ProcessError as error:
+        if os.strerror(errno.ENOENT) not in error.stderr:
+            raise
+        return Held(False, f"there is no table {IP[port.family]} {TABLE}")
     destination = f"{address} . {proto} . {port.port}"
     numbered = f"{address} . {PROTOCOL_NUMBER[port.protocol]} . {port.port}"
-    if destination not in text and numbered not in text:
+    if not _has(text, destination) and not _has(text, numbered):
         return Held(False, f"table {IP[port.family]} {TABLE} has no element {destination}")
     if port.internal_verdict is not Verdict.BALANCE:
         return Held(True, f"table {IP[port.family]} {TABLE} rejects or drops {destination}, as it should")
-    missing = [shown for endpoint in port.internal_endpoints if (shown := format_address(endpoint.address)) not in text]
+    addresses = [format_address(endpoint.address) for endpoint in port.internal_endpoints]
+    missing = [address for address in addresses if not _has(text, address)]
     return _endpoints(missing, len(port.internal_endpoints), f"table {IP[port.family]} {TABLE}")
 
 
@@ -73,14 +83,21 @@ def _in_tool(tool: Tool, wanted: bytes, number: bytes, port: ServicePort) -> Hel
             break
     else:
         return None
-    text = b"\n".join(rule for rules in saved.table("nat").values() for rule in rules)
+    text = b"\n".join(rule for rules in saved.table("nat").values() for rule in rules).decode(errors="replace")
     missing = []
     for endpoint in port.internal_endpoints:
         host = format_address(endpoint.address)
         shown = f"[{host}]:{endpoint.port}" if port.family is Family.IPV6 else f"{host}:{endpoint.port}"
-        if f"--to-destination {shown}".encode() not in text:
+        if not _has(text, f"--to-destination {shown}"):
             missing.append(shown)
     return _endpoints(missing, len(port.internal_endpoints), str(tool))
+
+
+def _has(text: str, words: str) -> bool:
+    """Whether words are there, and not just the beginning of longer addresses or ports."""
+    # A port may follow an IPv4 address; behind an IPv6 address, a colon would be part of it.
+    longer = r"[\w.:]" if ":" in words else r"[\w.]"
+    return re.search(rf"(?<![\w.:]){re.escape(words)}(?!{longer})", text) is not None
 
 
 def _ipvs(port: ServicePort) -> Held:

@@ -1,6 +1,7 @@
 """Findings and walks for people."""
 
 import functools
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,7 +27,7 @@ def show_examination(found: Examination, console: Console) -> None:
     verdict = f"{serious} finding{'s' if serious != 1 else ''}" if serious else "nothing wrong"
     counts = f"{verdict}; {len(found.passed)} checks passed"
     if found.skipped:
-        counts += f", {len(found.skipped)} skipped: they need --kubeconfig or --manifests"
+        counts += f", {len(found.skipped)} skipped: they need an API server (--kubeconfig) or --manifests"
     mode = f" in {found.mode} mode" if found.mode else ""
     console.print(Text(f"{found.node}{mode}: {counts}", style="bold red" if serious else "bold green"))
 
@@ -37,15 +38,28 @@ def _show_finding(finding: Finding, console: Console) -> None:
     show(Text.assemble((f"{finding.severity.value.upper():8} ", style), (finding.subject, "bold")))
     for words in finding.evidence:
         show(f"         {escape(words)}")
-    show(f"         [dim]cause:[/dim] {escape(finding.cause)}")
-    for number, fix in enumerate(finding.fixes):
-        show(f"         [dim]{'fix:  ' if number == 0 else '      '}[/dim] [green]{escape(fix)}[/green]")
+    show(f"         [dim]cause:[/dim]  {escape(finding.cause)}")
+    _show_remedy(console, finding.fixes, finding.look, finding.advice)
     show()
 
 
+def _show_remedy(console: Console, fixes: Sequence[str], look: Sequence[str], advice: str) -> None:
+    show = functools.partial(console.print, soft_wrap=True)
+    for label, commands in (("fix:", fixes), ("look:", look)):
+        for number, command in enumerate(commands):
+            show(f"         [dim]{'' if number else label:7}[/dim] [green]{escape(command)}[/green]")
+    if advice:
+        show(f"         [dim]advice:[/dim] {escape(advice)}")
+
+
 def show_walk(found: Walk, console: Console) -> None:
-    """Print the steps of a walk."""
+    """Print the steps of a walk, and what was found about its Service."""
     console.print(Text(f"Service {found.service}", style="bold"))
     for step in found.steps:
         mark, style = _MARKS[step.result]
         console.print(Text.assemble((f"{mark} ", style), f"{step.step}: ", (step.detail, style)), soft_wrap=True)
+        _show_remedy(console, step.fixes, (), step.advice)
+    if found.findings:
+        console.print()
+    for finding in found.findings:
+        _show_finding(finding, console)

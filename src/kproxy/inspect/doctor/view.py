@@ -10,9 +10,10 @@ from kproxy.inspect.desired import DesiredState, Where, read_desired
 from kproxy.inspect.detection.detect import Detection, detect
 from kproxy.inspect.detection.settings import endpoints, find_settings
 from kproxy.inspect.doctor.clock import Clock, read_clock
-from kproxy.inspect.doctor.cluster import Cluster, cluster_of_manifests, read_cluster
-from kproxy.inspect.doctor.interfaces import Interface, list_interfaces
+from kproxy.inspect.doctor.cluster import cluster_of_manifests, read_cluster
+from kproxy.inspect.doctor.cluster_objects import Cluster
 from kproxy.inspect.output import InspectionError
+from kproxy.kernel.links import Interface, list_interfaces
 from kproxy.kernel.sysctls import read_sysctl
 from kproxy.services.addresses import Family
 from kproxy.services.model import ServiceName, ServicePort
@@ -33,7 +34,7 @@ class NodeView(NamedTuple):
     desired: DesiredState | None
     cluster: Cluster | None
     clock: Clock | None
-    """The API server's; None when it was not asked."""
+    """The API server's; None when there is none, or it could not be read."""
     problems: tuple[str, ...]
     read: Callable[[str], str | None] = read_sysctl
     """Reads a kernel setting by its path below /proc/sys."""
@@ -77,7 +78,7 @@ async def look(where: Where) -> NodeView:
         detect(metrics, healthz),
         _tried(asyncio.to_thread(read_desired, where, found.settings), problems),
         _tried(_cluster(where, connection), problems),
-        read_clock(connection),
+        _tried(read_clock(connection), problems),
         asyncio.to_thread(list_interfaces),
     )
     problems += [*detection.problems, *(cluster.problems if cluster else ())]

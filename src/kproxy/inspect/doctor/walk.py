@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from kproxy.inspect.detection.footprints import Owner
 from kproxy.inspect.doctor.checks.service_endpoints import find
 from kproxy.inspect.doctor.dns import describe, name_servers, resolve
+from kproxy.inspect.doctor.finding import Finding, Severity, shell
 from kproxy.inspect.doctor.rules import rules_hold
+from kproxy.inspect.doctor.supervision import restart
 from kproxy.inspect.doctor.view import NodeView
 from kproxy.services.addresses import Address, format_address, parse_address
 from kproxy.services.model import Endpoint, ServiceName, ServicePort, Verdict
@@ -34,6 +37,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     step: str
     result: Result
     detail: str
+    fixes: tuple[str, ...] = ()
+    """Commands that mend it."""
+    advice: str = ""
 
 
 class Walk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -41,10 +47,14 @@ class Walk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     service: str
     steps: tuple[Step, ...]
+    findings: tuple[Finding, ...] = ()
+    """What the checks have found out about this Service."""
 
     @property
     def fine(self) -> bool:
-        return all(step.result is not Result.FAILED for step in self.steps)
+        """Nothing fails, and nothing was found that is more than a note."""
+        failed = any(step.result is Result.FAILED for step in self.steps)
+        return not failed and all(finding.severity is Severity.NOTE for finding in self.findings)
 
 
 class _Connection(NamedTuple):
@@ -145,10 +155,15 @@ def _endpoints(port: ServicePort, label: str, node: str) -> Step:
 def rules_step(view: NodeView, port: ServicePort, label: str) -> Step:
     """Whether the kernel has what the mode needs for a Service port."""
     held = rules_hold(view.mode, port)
-    if held is None:
-        return Step(step=f"rules for {label}", result=Result.SKIPPED, detail=f"{view.mode} mode's cannot be read here")
-    result = Result.OK if held.present else Result.FAILED
-    return Step(step=f"rules for {label}", result=result, detail=held.detail)
+    step = f"rules for {label}"
+    if held.present is None:
+        return Step(step=step, result=Result.SKIPPED, detail=held.detail)
+    if held.present:
+        return Step(step=step, result=Result.OK, detail=held.detail)
+    if view.detection.owner is Owner.KPROXY:
+        return Step(step=step, result=Result.FAILED, detail=held.detail, fixes=(shell("kproxy", "diff", "--repair"),))
+    remedy = restart(view)
+    return Step(step=step, result=Result.FAILED, detail=held.detail, fixes=remedy.fixes, advice=remedy.advice)
 
 
 def _connect(step: str, endpoint: Endpoint) -> Step:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from kproxy.inspect.rulesets.branch import Branch, Step, Verdict
+from kproxy.inspect.rulesets.ipvs_persistence import Client, Persistence
 from kproxy.inspect.rulesets.netfilter import BaseChain, ChainKind
 from kproxy.inspect.rulesets.packet import PROTOCOL_NUMBERS, Hook, format_endpoint
 from kproxy.kernel.ipvs.protocol import PERSISTENT, RealServer, ServerKey, ServerSettings
@@ -24,10 +25,10 @@ class VirtualServer(NamedTuple):
 VirtualServers = Mapping[ServerKey, VirtualServer]
 
 
-def base_chains(servers: VirtualServers) -> Iterator[BaseChain]:
+def base_chains(servers: VirtualServers, persistence: Persistence) -> Iterator[BaseChain]:
     """The two hooks at which IPVS takes new connections."""
-    yield _IpvsChain(Hook.INPUT, _INPUT_PRIORITY, servers)
-    yield _IpvsChain(Hook.OUTPUT, _OUTPUT_PRIORITY, servers)
+    yield _IpvsChain(Hook.INPUT, _INPUT_PRIORITY, servers, persistence)
+    yield _IpvsChain(Hook.OUTPUT, _OUTPUT_PRIORITY, servers, persistence)
 
 
 class _IpvsChain:
@@ -36,10 +37,10 @@ class _IpvsChain:
     kind: ChainKind = ChainKind.IPVS
     name = "IPVS"
 
-    def __init__(self, hook: Hook, priority: int, servers: VirtualServers) -> None:
+    def __init__(self, hook: Hook, priority: int, servers: VirtualServers, persistence: Persistence) -> None:
         self.hook: Hook = hook
         self.priority: int = priority
-        self._servers = servers
+        self._servers, self._persistence = servers, persistence
 
     def run(self, branch: Branch) -> list[Branch]:
         packet = branch.packet
@@ -51,6 +52,8 @@ class _IpvsChain:
         rule = f"{key}, scheduler {settings.scheduler}"
         if settings.flags & PERSISTENT:
             rule += f", persistent {settings.timeout} s"
+            if (known := self._remembered(Client(key, packet.source), server)) is not None:
+                return [self._sent(branch, known, 1.0, rule, ", where this client was before")]
         candidates = [real for real in server.real_servers if real.weight > 0]
         if not candidates:
             # ip_vs_leave() answers with port unreachable.
@@ -64,6 +67,12 @@ class _IpvsChain:
             self._sent(branch, real, weight / sum(weights), rule, how)
             for real, weight in zip(candidates, weights, strict=True)
         ]
+
+    def _remembered(self, client: Client, server: VirtualServer) -> RealServer | None:
+        """The real server that a client stays with, if it still may (ip_vs_check_template)."""
+        last = self._persistence.servers.get(client)
+        least = 0 if self._persistence.with_weight_zero else 1
+        return next((real for real in server.real_servers if real.backend == last and real.weight >= least), None)
 
     def _sent(self, branch: Branch, real: RealServer, probability: float, rule: str, how: str) -> Branch:
         address, port = real.backend[:-2], int.from_bytes(real.backend[-2:], "big")

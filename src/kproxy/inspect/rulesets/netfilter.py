@@ -83,6 +83,17 @@ class Outcome(msgspec.Struct, frozen=True):
             and packet.input_interface == packet.output_interface
         )
 
+    @property
+    def returns_to_client(self) -> bool:
+        """Whether another host gets its own packet back, with its own address as the source."""
+        packet = self.branch.packet
+        return (
+            self.fate is Fate.REDIRECTED
+            and not packet.source_translated
+            and packet.source == packet.destination
+            and packet.input_interface not in (None, "", "lo")
+        )
+
 
 def traverse(packet: Packet, chains: Sequence[BaseChain], routes: Routes) -> list[Outcome]:
     """Send a packet through the node.

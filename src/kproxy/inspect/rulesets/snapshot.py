@@ -12,6 +12,7 @@ from kproxy.inspect.rulesets.iptables.conditions import Surroundings
 from kproxy.inspect.rulesets.iptables.ipsets import IpSets, read_sets, referred
 from kproxy.inspect.rulesets.iptables.recent import read_recent
 from kproxy.inspect.rulesets.iptables.saved import SavedTables, read_saved
+from kproxy.inspect.rulesets.ipvs_persistence import Persistence, read_persistence
 from kproxy.inspect.rulesets.netfilter import BaseChain
 from kproxy.inspect.rulesets.nft import chains as nft_chains
 from kproxy.inspect.rulesets.nft.ruleset import Ruleset, read_ruleset
@@ -19,6 +20,7 @@ from kproxy.inspect.rulesets.routes import Routes
 from kproxy.kernel.ipset.elements import describe
 from kproxy.kernel.ipset.socket import SetSocket
 from kproxy.kernel.ipvs.listing import read_real_servers
+from kproxy.kernel.ipvs.protocol import PERSISTENT
 from kproxy.kernel.ipvs.socket import IpvsSocket
 from kproxy.kernel.processes import ProcessError, run_blocking
 from kproxy.services.addresses import Address, Family
@@ -39,6 +41,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """By the program that shows them."""
     sets: IpSets = IpSets({})
     servers: ipvs.VirtualServers = {}
+    persistence: Persistence = Persistence()
     recent: Mapping[str, Collection[Address]] = {}
     unread: tuple[str, ...] = ()
     """What could not be read, in words: what it holds may matter."""
@@ -51,7 +54,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         for program, tables in self.iptables.get(family, {}).items():
             yield from iptables_chains.base_chains(tables, program, around)
         if self.servers:
-            yield from ipvs.base_chains(self.servers)
+            yield from ipvs.base_chains(self.servers, self.persistence)
 
     @property
     def empty(self) -> bool:
@@ -72,11 +75,13 @@ def read_snapshot(*, nft: bool = True, iptables: bool = True, elements: bool = T
     ruleset = _read_nft(unread, terse=not elements) if nft else None
     if ruleset and iptables:
         unread += _hidden(ruleset, tables)
+    servers = _read_servers(unread)
     return Snapshot(
         nft=ruleset,
         iptables=tables,
         sets=_read_sets(texts, unread),
-        servers=_read_servers(unread),
+        servers=servers,
+        persistence=_read_persistence(servers, unread),
         recent=read_recent(),
         unread=tuple(unread),
     )
@@ -170,3 +175,13 @@ def _read_servers(unread: list[str]) -> ipvs.VirtualServers:
         unread.append(f"IPVS: {error}")
         return {}
     return {key: ipvs.VirtualServer(how, real_servers.get(key, ())) for key, how in settings.items()}
+
+
+def _read_persistence(servers: ipvs.VirtualServers, unread: list[str]) -> Persistence:
+    if not any(server.settings.flags & PERSISTENT for server in servers.values()):
+        return Persistence()
+    try:
+        return read_persistence()
+    except OSError as error:
+        unread.append(f"clients of IPVS: {error}")
+        return Persistence()

@@ -9,7 +9,7 @@ from kproxy.inspect.rulesets.packet import Packet, format_endpoint
 from kproxy.inspect.rulesets.routes import Routes
 from kproxy.inspect.rulesets.snapshot import Snapshot
 from kproxy.inspect.trace.endpoints import endpoint_names
-from kproxy.inspect.trace.report import Because, FateName, NotUnderstood, TraceOutcome, TraceStep, View
+from kproxy.inspect.trace.report import SEES_ITSELF, Because, FateName, NotUnderstood, TraceOutcome, TraceStep, View
 from kproxy.services.addresses import Family, format_address
 
 _FATES: dict[Fate, FateName] = {
@@ -79,5 +79,5 @@ def _outcome(outcome: Outcome, shared: int, names: dict[str, str]) -> TraceOutco
         masqueraded=packet.source_translated,
         because=Because(last.where, last.rule) if last else None,
         steps=_steps(branch.steps[shared:]),
-        warning=_BYPASS if outcome.answers_bypass else "",
+        warning=SEES_ITSELF if outcome.returns_to_client else _BYPASS if outcome.answers_bypass else "",
     )

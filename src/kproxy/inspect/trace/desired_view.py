@@ -8,7 +8,7 @@ from kproxy.inspect.rulesets.packet import Packet, format_endpoint
 from kproxy.inspect.rulesets.routes import Routes
 from kproxy.inspect.trace.endpoints import endpoint_names, missing_endpoints, topology_steps
 from kproxy.inspect.trace.frontends import FrontendKind, Frontends, Match
-from kproxy.inspect.trace.report import Because, TraceOutcome, TraceStep, View
+from kproxy.inspect.trace.report import SEES_ITSELF, Because, TraceOutcome, TraceStep, View
 from kproxy.inspect.trace.unmatched import unmatched
 from kproxy.services.addresses import Address, format_address
 from kproxy.services.balancing import Algorithm
@@ -245,15 +245,19 @@ class _Explanation:
         )
 
     def _outcome(self, endpoint: Endpoint, probability: float, *, masquerade: bool) -> TraceOutcome:
-        hairpin = endpoint.address == self.packet.source and not self.proxied
-        masqueraded = masquerade or self.proxied or (hairpin and endpoint.local)
+        itself = endpoint.address == self.packet.source and not self.proxied
+        # iptables mode has a rule for it at every endpoint, the others know those of this node only.
+        hairpin = itself and (endpoint.local or self.mode == "iptables")
+        masqueraded = masquerade or self.proxied or hairpin
         steps = (TraceStep("masqueraded, as a pod must not see its own address"),) if hairpin and not masquerade else ()
         source: Address | None = self.packet.source
         if masqueraded:
             route = self.routes.towards(endpoint.address)
             source = route.source if route else None
         warning = ""
-        if not masqueraded and self.mode == "ipvs" and not endpoint.local and not (self.from_pod or self.from_node):
+        if itself and not masqueraded and not self.from_node:
+            warning = SEES_ITSELF
+        elif not masqueraded and self.mode == "ipvs" and not endpoint.local and not (self.from_pod or self.from_node):
             warning = "the endpoint is on another node and sees the client's address: its answers bypass this node"
         return TraceOutcome(
             fate="redirected",

@@ -7,6 +7,8 @@ import msgspec
 FateName = Literal["redirected", "unchanged", "local", "dropped", "rejected"]
 Confidence = Literal["high", "low"]
 ViewName = Literal["desired", "actual", "live"]
+SEES_ITSELF = "the endpoint is the client, and gets its own address as the source, which hosts take for forged"
+"""A warning."""
 
 
 class Because(msgspec.Struct, frozen=True, omit_defaults=True):

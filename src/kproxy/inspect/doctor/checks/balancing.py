@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from kproxy.inspect.doctor.finding import Finding, Severity, kubectl_patch, shell
+from kproxy.inspect.doctor.supervision import configuration_advice
 from kproxy.inspect.doctor.view import NodeView
 from kproxy.kernel.conntrack.table import ConntrackTable
 from kproxy.services.addresses import Address, Family, format_address
@@ -42,7 +43,7 @@ def uneven(view: NodeView) -> Iterator[Finding]:
         port = ports[key]
         numbers = [by_backend[_backend(endpoint)] for endpoint in port.internal_endpoints]
         if is_uneven(numbers):
-            yield _describe(port, numbers)
+            yield _describe(view, port, numbers)
 
 
 def _backend(endpoint: Endpoint) -> bytes:
@@ -60,12 +61,13 @@ def is_uneven(numbers: list[int]) -> bool:
     return (chi_square - freedom) / math.sqrt(2 * freedom) > _IMPROBABLE and max(numbers) > _NOTICEABLE * expected
 
 
-def _describe(port: ServicePort, numbers: list[int]) -> Finding:
+def _describe(view: NodeView, port: ServicePort, numbers: list[int]) -> Finding:
     shown = tuple(
         f"{format_address(endpoint.address)}:{endpoint.port} has {number} of {sum(numbers)} connections"
         for endpoint, number in sorted(zip(port.internal_endpoints, numbers, strict=True), key=lambda p: -p[1])[:5]
     )
     namespace, name = port.service
+    advice = "Connections that are open stay where they are until they end."
     if port.affinity_seconds:
         evidence = f"sessionAffinity is ClientIP, for {port.affinity_seconds} s"
         cause = "Clients stay with their endpoint, and few clients make most connections."
@@ -77,16 +79,18 @@ def _describe(port: ServicePort, numbers: list[int]) -> Finding:
         fixes = [shell("kubectl", "-n", namespace, "annotate", "service", name, "kproxy/balancing-")]
     else:
         evidence = "no session affinity"
-        cause = (
-            "Long-lived connections stay where they were made: endpoints that came later have few. In IPVS mode, the "
-            "scheduler lc sends new ones to the endpoint with the fewest."
-        )
-        fixes = [shell("kubectl", "-n", namespace, "get", "endpointslices", "-l", f"kubernetes.io/service-name={name}")]
+        cause = "Long-lived connections stay where they were made: endpoints that came later have few."
+        fixes = []
+        advice = "Have clients or servers close connections now and then."
+        if view.mode == "ipvs":
+            advice += " " + configuration_advice(view, "ipvs.scheduler to lc (least connections)")
     return Finding(
         check="uneven-balancing",
         severity=Severity.WARNING,
         subject=f"Service {port} ({port.family.value})",
+        service=str(port.service),
         evidence=(*shown, evidence),
         cause=cause,
         fixes=tuple(fixes),
+        advice=advice,
     )

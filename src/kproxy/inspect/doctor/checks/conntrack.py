@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from kproxy.inspect.doctor.finding import Finding, Severity, sysctl
+from kproxy.inspect.doctor.supervision import configuration_advice
 from kproxy.inspect.doctor.view import NodeView
 
 _COUNT, _LIMIT = "net/netfilter/nf_conntrack_count", "net/netfilter/nf_conntrack_max"
@@ -24,4 +25,6 @@ def full(view: NodeView) -> Iterator[Finding]:
         evidence=(f"{_COUNT} is {count}, {_LIMIT} is {limit}: {share:.0%}",),
         cause="When the table is full, the kernel drops packets of new connections ('nf_conntrack: table full').",
         fixes=(sysctl(_LIMIT, str(int(limit) * 2)),),
+        advice=configuration_advice(view, "conntrack.maxPerCore, from which the limit is set at every start,")
+        + " Many short UDP or closing connections go sooner with shorter timeouts.",
     )

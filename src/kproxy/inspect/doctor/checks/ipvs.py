@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kproxy.config.defaults import DEFAULT_IPVS_SCHEDULER
-from kproxy.inspect.doctor.finding import Finding, Severity, shell, sysctl
+from kproxy.inspect.doctor.finding import Finding, Severity, lasting_modules, sysctl
+from kproxy.inspect.doctor.supervision import configuration_advice
 from kproxy.inspect.doctor.view import NodeView
 from kproxy.kernel.ipvs.socket import IpvsSocket
 
@@ -31,7 +32,7 @@ def modules(view: NodeView) -> Iterator[Finding]:
         subject=f"node {view.node}",
         evidence=(f"the kernel does not have {', '.join(missing)}", where),
         cause="IPVS mode is chosen, but the kernel modules it needs are not loaded: the proxy cannot start.",
-        fixes=(shell("modprobe", "-a", *missing),),
+        fixes=lasting_modules(*missing),
     )
 
 
@@ -69,4 +70,5 @@ def strict_arp(view: NodeView) -> Iterator[Finding]:
         ),
         cause="kube-ipvs0 holds every load balancer address, so all nodes answer for it, not only MetalLB's choice.",
         fixes=tuple(sysctl(name, value) for name, value in wrong.items()),
+        advice=configuration_advice(view, "ipvs.strictARP to true") + " It sets these at every start.",
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from kproxy.inspect.doctor.finding import Finding, Severity, shell, sysctl
+from kproxy.inspect.doctor.finding import Finding, Severity, lasting_modules, lasting_sysctl
 from kproxy.inspect.doctor.view import NodeView
 from kproxy.services.addresses import Family
 
@@ -24,7 +24,7 @@ def ip_forward(view: NodeView) -> Iterator[Finding]:
             subject=f"node {view.node}, {family.value}",
             evidence=(f"/proc/sys/{name} is 0",),
             cause="The kernel drops what is not for the node itself: translated packets for pods never leave it.",
-            fixes=(sysctl(name, "1"),),
+            fixes=lasting_sysctl(name, "1"),
         )
 
 
@@ -59,7 +59,7 @@ def reverse_path(view: NodeView) -> Iterator[Finding]:
             "overlays, or load balancers that answer directly."
         ),
         # The larger of this value and an interface's own counts: 2, loose, overrides them all.
-        fixes=(sysctl("net/ipv4/conf/all/rp_filter", "2"),),
+        fixes=lasting_sysctl("net/ipv4/conf/all/rp_filter", "2"),
     )
 
 
@@ -95,7 +95,7 @@ def bridge_netfilter(view: NodeView) -> Iterator[Finding]:
         if value == "1":
             continue
         missing = value is None
-        fixes = (shell("modprobe", "br_netfilter"),) if missing else ()
+        fixes = lasting_modules("br_netfilter") if missing else ()
         yield Finding(
             check="bridge-nf-call",
             severity=Severity.WARNING,
@@ -105,5 +105,5 @@ def bridge_netfilter(view: NodeView) -> Iterator[Finding]:
                 "A pod that reaches a pod on the same bridge through a Service gets its answer over the bridge, "
                 "untranslated, and drops it."
             ),
-            fixes=(*fixes, sysctl(name, "1")),
+            fixes=(*fixes, *lasting_sysctl(name, "1")),
         )

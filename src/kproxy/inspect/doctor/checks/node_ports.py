@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator
 
-from kproxy.inspect.doctor.base_chains import base_chains
-from kproxy.inspect.doctor.finding import Finding, Severity, shell, sysctl
+from kproxy.inspect.doctor.checks.firewall import NODE_PORTS
+from kproxy.inspect.doctor.finding import Finding, Severity, kubectl_patch, lasting_sysctl
 from kproxy.inspect.doctor.sockets import holder, waiting_sockets
+from kproxy.inspect.doctor.supervision import configuration_advice
 from kproxy.inspect.doctor.view import NodeView
-from kproxy.kernel.processes import ProcessError, run_blocking
 from kproxy.services.addresses import format_address
 from kproxy.services.model import ServicePort
 
-_RANGE = (30_000, 32_767)
-"""`--service-node-port-range` of an API server, by default."""
 _LOCAL_RANGE, _RESERVED = "net/ipv4/ip_local_port_range", "net/ipv4/ip_local_reserved_ports"
 _PROXIES = ("kube-proxy", "kproxy")
-_TIMEOUT = 10.0
 
 
 def _with_node_ports(view: NodeView) -> list[ServicePort]:
@@ -24,7 +21,9 @@ def _with_node_ports(view: NodeView) -> list[ServicePort]:
 def taken(view: NodeView) -> Iterator[Finding]:
     """A program of the node waits on the same port, and never hears of anybody."""
     ports = {(str(port.protocol), port.node_port): port for port in _with_node_ports(view)}
-    for socket in set(waiting_sockets()):
+    waiting = set(waiting_sockets())
+    avoided = {number for _, number in ports} | {socket.port for socket in waiting}
+    for socket in sorted(waiting):
         port = ports.get((socket.protocol, socket.port))
         if port is None:
             continue
@@ -35,14 +34,23 @@ def taken(view: NodeView) -> Iterator[Finding]:
             check="node-port-taken",
             severity=Severity.WARNING,
             subject=f"Service {port} nodePort {port.node_port}/{port.protocol}",
+            service=str(port.service),
             evidence=(f"{program or 'a process'} listens on port {socket.port}/{socket.protocol} of this node",),
             cause="The rules take the packets before the program does: its clients reach the Service instead.",
-            fixes=(_stop(program),) if program else (),
+            fixes=tuple(_move(view, port, avoided)),
+            advice="The Service's clients must then use the new port; or have the program listen on another one.",
         )
 
 
-def _stop(program: str) -> str:
-    return shell("kill", program.rpartition("(process ")[2].rstrip(")"))
+def _move(view: NodeView, port: ServicePort, avoided: set[int]) -> Iterator[str]:
+    """The command that gives a Service's port another NodePort."""
+    service = view.desired.services.get(port.service) if view.desired else None
+    free = next((number for number in range(NODE_PORTS[0], NODE_PORTS[1] + 1) if number not in avoided), None)
+    for index, each in enumerate(service.spec.ports or () if service else ()):
+        if free is not None and (each.node_port, each.protocol) == (port.node_port, port.protocol):
+            change: dict[str, object] = {"op": "replace", "path": f"/spec/ports/{index}/nodePort", "value": free}
+            yield kubectl_patch("service", port.service.namespace, port.service.name, [change])
+            avoided.add(free)
 
 
 def local_range(view: NodeView) -> Iterator[Finding]:
@@ -53,7 +61,7 @@ def local_range(view: NodeView) -> Iterator[Finding]:
     if len(words) != 2:
         return
     first, last = map(int, words)
-    low, high = max(first, _RANGE[0]), min(last, _RANGE[1])
+    low, high = max(first, NODE_PORTS[0]), min(last, NODE_PORTS[1])
     reserved = view.sysctl(_RESERVED) or ""
     if low > high or _reserves(reserved, low, high):
         return
@@ -62,9 +70,12 @@ def local_range(view: NodeView) -> Iterator[Finding]:
         check="local-port-range",
         severity=Severity.WARNING,
         subject=f"node {view.node}",
-        evidence=(f"{_LOCAL_RANGE} is {first} {last}", f"NodePorts are in {_RANGE[0]}-{_RANGE[1]}; none are reserved"),
+        evidence=(
+            f"{_LOCAL_RANGE} is {first} {last}",
+            f"NodePorts are in {NODE_PORTS[0]}-{NODE_PORTS[1]}; none are reserved",
+        ),
         cause="An outgoing connection from a port that is a NodePort can get its answers translated, and lost.",
-        fixes=(sysctl(_RESERVED, f"{reserved},{wanted}" if reserved else wanted),),
+        fixes=lasting_sysctl(_RESERVED, f"{reserved},{wanted}" if reserved else wanted),
     )
 
 
@@ -82,7 +93,7 @@ def addresses(view: NodeView) -> Iterator[Finding]:
     if desired is None or not _with_node_ports(view):
         return
     chosen = desired.node_port_addresses
-    configured = ", ".join(view.configuration.node_port_addresses or ()) or "empty"
+    setting = ", ".join(view.configuration.node_port_addresses or ()) or "empty"
     told = [
         entry.address
         for entry in (desired.node.status.addresses or () if desired.node and desired.node.status else ())
@@ -97,53 +108,9 @@ def addresses(view: NodeView) -> Iterator[Finding]:
         severity=Severity.CRITICAL if not chosen else Severity.WARNING,
         subject=f"node {view.node}",
         evidence=(
-            f"nodePortAddresses is {configured}, which selects {', '.join(sorted(shown)) or 'none'} here",
+            f"nodePortAddresses is {setting}, which selects {', '.join(sorted(shown)) or 'none'} here",
             f"the Node object tells clients {', '.join(told) or 'no address'}",
         ),
         cause="NodePorts are served on the selected addresses only; requests to others are not translated.",
-        fixes=(
-            shell("kubectl", "-n", "kube-system", "edit", "configmap", "kube-proxy"),
-            shell("kubectl", "-n", "kube-system", "rollout", "restart", "daemonset/kube-proxy"),
-        ),
+        advice=configuration_advice(view, "nodePortAddresses to CIDRs that have these addresses, or leave it out,"),
     )
-
-
-def firewall(view: NodeView) -> Iterator[Finding]:
-    """A firewall drops packets to the node before the rules translate them, or when IPVS takes them."""
-    ports = _with_node_ports(view)
-    if not ports:
-        return
-    hooks = ("prerouting", "input") if view.mode in ("ipvs", "userspace") else ("prerouting",)
-    first, last = _RANGE
-    for chain in base_chains():
-        if chain.hook not in hooks or chain.type != "filter" or not chain.drops:
-            continue
-        if _accepts(chain.family, chain.table, chain.name):
-            continue
-        yield Finding(
-            check="node-port-firewall",
-            severity=Severity.CRITICAL,
-            subject=f"chain {chain}",
-            evidence=(f"its policy is drop, and no rule of it accepts ports {first}-{last}", f"{len(ports)} NodePorts"),
-            cause="What clients send to NodePorts is dropped before it is balanced.",
-            fixes=tuple(
-                shell(
-                    *("nft", "insert", "rule", chain.family, chain.table, chain.name),
-                    *(protocol, "dport", f"{first}-{last}", "accept"),
-                )
-                for protocol in sorted({port.protocol.lower() for port in ports})
-            ),
-        )
-
-
-def _accepts(family: str, table: str, name: str) -> bool:
-    """Whether a chain accepts NodePorts, read off the rules' text as nft prints it."""
-    try:
-        text = run_blocking(["nft", "list", "chain", family, table, name], time_limit=_TIMEOUT).decode(errors="replace")
-    except ProcessError:
-        return False
-    for line in map(str.strip, text.splitlines()):
-        words = line.split(" comment ")[0]
-        if words == "accept" or (words.endswith(" accept") and f"dport {_RANGE[0]}-{_RANGE[1]}" in words):
-            return True
-    return False

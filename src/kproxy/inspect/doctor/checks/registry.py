@@ -44,11 +44,11 @@ CHECKS = (
     Check("ipvs-modules", "does the kernel have what IPVS mode needs?", ipvs.modules),
     Check("strict-arp", "does only one node answer for MetalLB's addresses?", ipvs.strict_arp, needs_objects=True),
     Check("node-port-addresses", "do NodePorts answer where clients ask?", node_ports.addresses, needs_objects=True),
-    Check("node-port-firewall", "do firewalls let NodePorts pass?", node_ports.firewall, needs_objects=True),
+    Check("node-port-firewall", "do firewalls let NodePorts pass?", firewall.node_ports, needs_objects=True),
     Check("node-port-taken", "does a program wait on a NodePort?", node_ports.taken, needs_objects=True),
     Check(
         "local-port-range", "are NodePorts kept from outgoing connections?", node_ports.local_range, needs_objects=True
     ),
     Check("uneven-balancing", "are connections spread evenly?", balancing.uneven, needs_objects=True),
-    Check("clock-skew", "do the clocks of node and API server agree?", clock_skew.skewed),
+    Check("clock-skew", "do the clocks of node and API server agree?", clock_skew.skewed, needs_clock=True),
 )

@@ -3,13 +3,16 @@
 import difflib
 from collections.abc import Iterator
 
-from kproxy.inspect.doctor.cluster import Pod, SelectingService, TargetedPort
+from kproxy.inspect.doctor.cluster_objects import Pod, SelectingService, TargetedPort, describe_pod
 from kproxy.inspect.doctor.finding import Finding, Severity, kubectl_patch, shell
 from kproxy.inspect.doctor.view import NodeView
 from kproxy.services.model import Policy, ServiceName, ServicePort
+from kproxy.services.objects import EndpointSlice
 
 _SHOWN = 5
 _SIMILAR = 0.6
+_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+_CONTROLLER = "endpointslice-controller.k8s.io"
 
 
 def no_endpoints(view: NodeView) -> Iterator[Finding]:
@@ -35,38 +38,40 @@ def no_endpoints(view: NodeView) -> Iterator[Finding]:
 
 def _without_endpoints(name: ServiceName, service: SelectingService | None, pods: list[Pod], *, slices: int) -> Finding:
     namespace, plain = name
+    look: tuple[str, ...]
     if pods:
         waiting = [pod for pod in pods if not pod.ready]
-        shown = tuple(_describe(pod) for pod in waiting[:_SHOWN])
+        shown = tuple(describe_pod(pod) for pod in waiting[:_SHOWN])
         cause = (
             "The selector matches pods, but none of them is ready." if waiting else "Pods are ready, slices lag behind."
         )
-        fixes = tuple(shell("kubectl", "-n", namespace, "describe", "pod", p.metadata.name) for p in waiting[:_SHOWN])
+        look = tuple(shell("kubectl", "-n", namespace, "describe", "pod", p.metadata.name) for p in waiting[:_SHOWN])
+        advice = "Mend the pods, or their readiness probe." if waiting else "See whether kube-controller-manager runs."
     elif service is not None and not service.spec.selector:
         shown = (f"no selector, {slices} EndpointSlices",)
         cause = "A Service without a selector needs EndpointSlices that somebody else makes."
-        fixes = (
-            shell("kubectl", "-n", namespace, "get", "endpointslices", "-l", f"kubernetes.io/service-name={plain}"),
-        )
+        look = (_slices(name),)
+        advice = f"Make an EndpointSlice with the label kubernetes.io/service-name={plain}, or give it a selector."
     else:
         shown = (f"{slices} EndpointSlices, no endpoint in them that is ready",)
         cause = "No pod behind the Service is ready."
-        fixes = (shell("kubectl", "-n", namespace, "get", "pods", "-o", "wide"),)
+        look = (shell("kubectl", "-n", namespace, "get", "pods", "-o", "wide"), _slices(name))
+        advice = "See to its pods: there are none, or they are not ready."
     return Finding(
         check="no-endpoints",
         severity=Severity.CRITICAL,
         subject=f"Service {name}",
+        service=str(name),
         evidence=shown,
         cause=cause,
-        fixes=fixes,
+        look=look,
+        advice=advice,
     )
 
 
-def _describe(pod: Pod) -> str:
-    words = "; ".join(
-        f"{c.type} is {c.status} {c.message}".strip() for c in pod.status.conditions or () if c.status != "True"
-    )
-    return f"Pod {pod.metadata.name}: {pod.status.phase or 'no phase'}" + (f"; {words}" if words else "")
+def _slices(name: ServiceName, *options: str) -> str:
+    label = f"kubernetes.io/service-name={name.name}"
+    return shell("kubectl", "-n", name.namespace, "get", "endpointslices", "-l", label, *options)
 
 
 def find(view: NodeView, name: ServiceName) -> SelectingService | None:
@@ -90,21 +95,25 @@ def selector(view: NodeView) -> Iterator[Finding]:
         namespace, name = service.metadata.namespace, service.metadata.name
         near = _nearest(wanted, [pod for pod in cluster.pods if pod.metadata.namespace == namespace])
         evidence = [f"spec.selector {_labels(wanted)} matches none of the pods in namespace {namespace}"]
+        fixes, look, advice = list[str](), list[str](), ""
         if near:
             pod, labels = near
             evidence.append(f"Pod {pod.metadata.name} comes nearest: {_labels(labels)}")
-            fix = kubectl_patch(
-                "service", namespace, name, [{"op": "replace", "path": "/spec/selector", "value": labels}]
-            )
+            change: dict[str, object] = {"op": "replace", "path": "/spec/selector", "value": labels}
+            fixes.append(kubectl_patch("service", namespace, name, [change]))
         else:
-            fix = shell("kubectl", "-n", namespace, "get", "pods", "--show-labels")
+            look.append(shell("kubectl", "-n", namespace, "get", "pods", "--show-labels"))
+            advice = "Create the pods, or give the Service the labels that they have."
         yield Finding(
             check="selector",
             severity=Severity.CRITICAL,
             subject=f"Service {namespace}/{name}",
+            service=f"{namespace}/{name}",
             evidence=tuple(evidence),
             cause="The selector and the pods' labels differ, or the pods are in another namespace or not there.",
-            fixes=(fix,),
+            fixes=tuple(fixes),
+            look=tuple(look),
+            advice=advice,
         )
 
 
@@ -163,6 +172,7 @@ def _target(service: SelectingService, index: int, port: TargetedPort, pods: lis
         check="ports",
         severity=Severity.CRITICAL if named else Severity.WARNING,
         subject=f"Service {namespace}/{name} port {port.name or port.port}",
+        service=f"{namespace}/{name}",
         evidence=(
             f"spec.ports[{index}].targetPort is {target}/{port.protocol}",
             f"containers of the selected pods declare {', '.join(offered)}",
@@ -171,6 +181,7 @@ def _target(service: SelectingService, index: int, port: TargetedPort, pods: lis
         if named
         else "No container declares that port. Declarations are not binding, but connections are likely refused.",
         fixes=fixes,
+        advice="" if fixes else "Choose one of the ports that the containers declare.",
     )
 
 
@@ -187,15 +198,27 @@ def _missing_in_slices(view: NodeView, service: SelectingService, port: Targeted
             check="ports",
             severity=Severity.CRITICAL,
             subject=f"Service {name} port {port.name or port.port}",
+            service=str(name),
             evidence=(f"its EndpointSlices have endpoints, but their ports are {shown}",),
             cause="Ports of Service and EndpointSlices are matched by name and protocol, and these do not match.",
-            fixes=(
-                shell(
-                    *("kubectl", "-n", name.namespace, "get", "endpointslices", "-o", "yaml"),
-                    *("-l", f"kubernetes.io/service-name={name.name}"),
-                ),
-            ),
+            fixes=tuple(_rename(slices, service, port)),
+            look=(_slices(name, "-o", "yaml"),),
+            advice="Slices that a controller makes follow the Service: change the others, or the Service's port.",
         )
+
+
+def _rename(slices: list[EndpointSlice], service: SelectingService, port: TargetedPort) -> Iterator[str]:
+    """The commands that name the port of slices made by hand as the Service does, where there is no choice."""
+    for each in slices:
+        ports = each.ports or []
+        by_hand = (each.metadata.labels or {}).get(_MANAGED_BY) != _CONTROLLER
+        if (
+            by_hand
+            and len(ports) == len(service.spec.ports or ()) == 1
+            and (ports[0].protocol or "TCP") == port.protocol
+        ):
+            change: dict[str, object] = {"op": "add", "path": "/ports/0/name", "value": port.name}
+            yield kubectl_patch("endpointslice", each.metadata.namespace, each.metadata.name, [change])
 
 
 # ---------------------------------------------------------------------- policies
@@ -221,6 +244,7 @@ def _dropped(view: NodeView, port: ServicePort, field: str, effect: str) -> Find
         # Load balancers leave out nodes without endpoints, by the health check port; for pods there is no such thing.
         severity=Severity.CRITICAL if internal else Severity.WARNING,
         subject=f"Service {port} ({port.family.value})",
+        service=str(port.service),
         evidence=(f"spec.{field} is Local", f"no endpoint on node {view.node}, though there are some on others"),
         cause=f"Traffic is dropped here: {effect}.",
         fixes=(kubectl_patch("service", namespace, name, [change]),),

@@ -9,13 +9,13 @@ from contextlib import closing
 from typing import NamedTuple
 
 from kproxy.inspect.output import InspectionError
-from kproxy.inspect.rulesets.packet import Packet, format_endpoint
+from kproxy.inspect.rulesets.packet import Packet
 from kproxy.inspect.rulesets.snapshot import Snapshot
 from kproxy.inspect.trace.live import flow
+from kproxy.inspect.trace.live.end import Found, outcome
 from kproxy.inspect.trace.live.namespaces import call_in, find_namespace
-from kproxy.inspect.trace.live.rule_texts import RuleTexts
-from kproxy.inspect.trace.live.tracer import Told, Tracer
-from kproxy.inspect.trace.report import Because, FateName, TraceOutcome, TraceStep, View
+from kproxy.inspect.trace.live.witness import Witness
+from kproxy.inspect.trace.report import FateName, View
 from kproxy.services.addresses import Address, Family, format_address
 from kproxy.services.objects import Protocol
 
@@ -51,13 +51,12 @@ def probe(packet: Packet, snapshot: Snapshot | None) -> View:
     with closing(_socket(packet)) as sock:
         source_port: int = sock.getsockname()[1]
         notes: list[str] = []
-        told: list[Told] = []
         try:
-            tracer = Tracer(packet.destination, packet.port, packet.protocol, source_port)
+            witness = Witness(packet, source_port, snapshot)
         except OSError as error:
             raise InspectionError(f"the kernel cannot trace: {error}") from error
-        with tracer:
-            answer = _send(sock, packet, tracer, told)
+        with witness:
+            answer = _send(sock, packet, witness)
             name = flow.FlowName(
                 _own_address(sock, packet), source_port, packet.destination, packet.port, packet.protocol
             )
@@ -66,27 +65,20 @@ def probe(packet: Packet, snapshot: Snapshot | None) -> View:
             except OSError as error:
                 translated = None
                 notes.append(f"connection tracking cannot be asked: {error}")
-            told += tracer.told()
-    first = _of_the_first_packet(told)
-    texts = RuleTexts(snapshot)
-    if not first:
-        notes.append("no rule of nf_tables met the probe (rules of iptables-legacy and IPVS cannot be traced)")
+            witness.hear()
+    way = witness.way(name)
+    missing = witness.missing(way)
+    if not way and not missing:
+        notes.append("no rule met the probe")
+    if snapshot and snapshot.servers:
+        notes.append("IPVS is not traced: its choice is known from the flow alone")
     return View(
         name="live",
         origin=f"a probe from port {source_port}",
-        steps=tuple(_step(each, texts) for each in first if each.handle or each.policy),
-        outcomes=(_outcome(packet, translated, first, answer, texts),),
-        notes=(*notes, answer.words),
+        steps=tuple(met.step for met in way),
+        outcomes=(outcome(packet, Found(way, not missing, translated, answer.fate)),),
+        notes=(*missing, *notes, answer.words),
     )
-
-
-def _of_the_first_packet(told: list[Told]) -> list[Told]:
-    """What was told of the first packet alone; what a node sends to itself is another packet when it comes in."""
-    first = [each for each in told if each.packet == told[0].packet]
-    if any(each.verdict == "drop" for each in first):
-        return first
-    again = next((each.packet for each in told if each.packet != told[0].packet and each.verdict == "drop"), None)
-    return first if again is None else first + [each for each in told if each.packet == again]
 
 
 def _socket(packet: Packet) -> socket.socket:
@@ -125,7 +117,7 @@ def _own_address(sock: socket.socket, packet: Packet) -> Address:
     return address if any(address) else packet.source
 
 
-def _send(sock: socket.socket, packet: Packet, tracer: Tracer, told: list[Told]) -> _Answer:
+def _send(sock: socket.socket, packet: Packet, witness: Witness) -> _Answer:
     """Connect, send a byte where the protocol knows no connection, and wait for any answer."""
     try:
         sock.connect((format_address(packet.destination), packet.port))
@@ -134,16 +126,13 @@ def _send(sock: socket.socket, packet: Packet, tracer: Tracer, told: list[Told])
     except BlockingIOError:
         pass
     except OSError as error:
-        told += tracer.told()
         return _failure(error.errno or 0)
     deadline = time.monotonic() + _PATIENCE
-    mine, tracing = sock.fileno(), tracer.fileno()
-    to_read, to_write = ([tracing, mine], []) if packet.protocol == "UDP" else ([tracing], [mine])
+    mine, telling = sock.fileno(), witness.filenos()
+    to_read, to_write = ([*telling, mine], []) if packet.protocol == "UDP" else (telling, [mine])
     while (left := deadline - time.monotonic()) > 0:
         readable, writable, failed = select.select(to_read, to_write, [mine], left)
-        new = list(tracer.told())
-        told += new
-        if any(each.verdict == "drop" for each in new):
+        if witness.hear():
             deadline = min(deadline, time.monotonic() + _AFTER_DROP)
         if mine in readable or mine in writable or mine in failed:
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -156,33 +145,3 @@ def _failure(number: int) -> _Answer:
     if number in (errno.EPERM, errno.EACCES):
         return _Answer("dropped", f"the kernel did not let the probe out ({name})")
     return _Answer("rejected", f"the probe was refused ({name})")
-
-
-def _outcome(
-    packet: Packet, translated: flow.Translated | None, told: list[Told], answer: _Answer, texts: RuleTexts
-) -> TraceOutcome:
-    if translated is not None and (translated.destination, translated.port) != (packet.destination, packet.port):
-        return TraceOutcome(
-            fate="redirected",
-            probability=1.0,
-            endpoint=format_endpoint(translated.destination, translated.port),
-            source=format_address(translated.source),
-            masqueraded=translated.source != packet.source,
-        )
-    last = told[-1] if told else None
-    if last is not None and last.verdict == "drop":
-        because = Because(f"{last.family} {last.table} {last.chain}", texts.text(last))
-        fate: FateName = "rejected" if answer.fate == "rejected" or texts.rejects(last) else "dropped"
-        return TraceOutcome(fate=fate, probability=1.0, because=because)
-    if translated is not None:
-        return TraceOutcome(fate="unchanged", probability=1.0, source=format_address(translated.source))
-    return TraceOutcome(fate=answer.fate if answer.fate in ("rejected", "dropped") else "dropped", probability=1.0)
-
-
-def _step(told: Told, texts: RuleTexts) -> TraceStep:
-    where = f"{told.family} {told.table} {told.chain}"
-    effect = f"{told.verdict} {told.target}".strip()
-    if told.policy:
-        return TraceStep(f"policy {effect}", None, where)
-    comment = texts.comment(told)
-    return TraceStep(effect, Because(comment) if comment else None, where, texts.text(told))

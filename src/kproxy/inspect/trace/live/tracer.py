@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kproxy.inspect.rulesets.packet import PROTOCOL_NUMBERS
+from kproxy.inspect.trace.live.headers import Header, read_header
 from kproxy.kernel.netlink import NETLINK_NETFILTER, NetlinkSocket, attributes, be32, messages
 from kproxy.kernel.nftnl import expressions as x
 from kproxy.kernel.nftnl import protocol
@@ -28,7 +29,7 @@ _GROUP = 9
 """NFNLGRP_NFTRACE."""
 _TRACE = protocol.SUBSYSTEM << 8 | 17
 _TRACE_TABLE, _TRACE_CHAIN, _TRACE_HANDLE, _TRACE_TYPE, _TRACE_VERDICT, _TRACE_ID = 1, 2, 3, 4, 5, 6
-_TRACE_POLICY = 16
+_TRACE_NETWORK, _TRACE_TRANSPORT, _TRACE_POLICY = 8, 9, 16
 _POLICY, _RETURN, _RULE = 1, 2, 3
 _NFPROTO = {4: 2, 16: 10}
 _FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}
@@ -51,6 +52,8 @@ class Told(NamedTuple):
     """The chain that it jumps or goes to."""
     policy: bool
     """The verdict is the chain's policy."""
+    header: Header | None = None
+    """Of the packet; told once for each call of a base chain."""
 
 
 class Tracer:
@@ -141,6 +144,7 @@ def _read(body: memoryview) -> Told | None:
         verdict=_VERDICTS.get(code, str(code)),
         target=_text(verdict.get(2)),
         policy=type_ == _POLICY,
+        header=read_header(bytes(found.get(_TRACE_NETWORK, b"")) + bytes(found.get(_TRACE_TRANSPORT, b""))),
     )
 
 
