@@ -40,12 +40,16 @@ TO_PORT_80 = {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "fie
 TO_PORT_81 = {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 81}}
 UNKNOWN = {"match": {"op": "==", "left": {"meta": {"key": "cgroup"}}, "right": 7}}
 DROP = {"drop": None}
+_MASKED = {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, ["fin", "syn", "rst", "ack"]]}
+FLAGS = {"match": {"op": "==", "left": _MASKED, "right": "syn"}}
 
 
 @pytest.mark.parametrize(
     "snapshot",
     [
         nft([TO_PORT_80, UNKNOWN, DROP]),
+        nft([FLAGS, UNKNOWN, DROP]),
+        nft([["no", "object"], DROP]),
         nft([{"quantum": {"spin": "up"}}, DROP]),
         nft([{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "sport"}}, "right": 1}}, DROP]),
         iptables("-p tcp -m tcp --dport 80 -m time --timestart 09:00:00 -j DNAT --to-destination 10.0.0.1:1"),
@@ -66,11 +70,18 @@ def test_a_rule_that_is_reached_lowers_the_confidence_and_is_shown(snapshot: Sna
     "snapshot",
     [
         nft([TO_PORT_81, UNKNOWN, DROP]),
+        nft([UNKNOWN, TO_PORT_81, DROP]),
         iptables("-p udp -m time --timestart 09:00:00 -j DROP"),
         iptables("-d 10.96.0.11/32 -m bpf --bytecode 4,48 -j DROP"),
+        nft([{"match": {"op": "==", "left": {"payload": {"protocol": "icmp", "field": "type"}}, "right": 8}}, DROP]),
+        nft([FLAGS, UNKNOWN, {"counter": {"packets": 0, "bytes": 0}}, {"log": {"prefix": "seen"}}]),
+        nft([FLAGS, {"limit": {"rate": 100, "per": "second", "inv": True}}, DROP]),
+        nft([FLAGS, {"mangle": {"key": {"tcp option": {"name": "maxseg", "field": "size"}}, "value": 1400}}]),
+        iptables("-m time --timestart 09:00:00 -j LOG"),
+        iptables("-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"),
     ],
 )
-def test_a_rule_about_other_packets_does_not_matter(snapshot: Snapshot) -> None:
+def test_a_rule_about_other_packets_or_that_decides_nothing_does_not_matter(snapshot: Snapshot) -> None:
     found = view(snapshot)
     assert found.confidence == "high"
     assert not found.not_understood

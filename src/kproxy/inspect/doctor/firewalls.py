@@ -4,14 +4,13 @@ Every chain at a hook is asked about sample packets, by the evaluators of rule-s
 out: what they drop, they drop on purpose.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from kproxy.backends.nftables.ruleset import TABLE
-from kproxy.inspect.rulesets.branch import Branch, Doubt, Verdict
+from kproxy.inspect.rulesets.branch import Branch, Verdict
 from kproxy.inspect.rulesets.netfilter import BaseChain, ChainKind
 from kproxy.inspect.rulesets.nft.ruleset import Ruleset, read_ruleset
 from kproxy.inspect.rulesets.packet import Hook, Packet
@@ -24,7 +23,6 @@ _SECONDS = 60.0
 _IP_TABLES = ("ip", "ip6", "inet")
 _PROXYS = "KUBE-"
 """What the chains of proxies in iptables mode are called."""
-_BESIDE_THE_POINT = re.compile(r"\bicmp(v6)?\b|-j (NF)?LOG\b")
 _REFUSALS = (Verdict.DROP, Verdict.REJECT)
 
 
@@ -120,9 +118,7 @@ def blockers(
                     owner=_owner(place, family, firewalls),
                     samples=tuple(dict.fromkeys(sample.words for sample, _ in refused)),
                     rules=tuple(dict.fromkeys(_rule(result) for _, result in refused)),
-                    doubts=tuple(
-                        dict.fromkeys(f"{d.where}: {d.rule}" for _, r in refused for d in r.doubts if _matters(d))
-                    ),
+                    doubts=tuple(dict.fromkeys(f"{d.where}: {d.rule}" for _, r in refused for d in r.doubts)),
                 )
             )
     return found
@@ -130,11 +126,6 @@ def blockers(
 
 def _is_proxys(result: Branch) -> bool:
     return _PROXYS in result.steps[-1].where
-
-
-def _matters(doubt: Doubt) -> bool:
-    """Whether a rule may let a sample pass: none is of ICMP, and rules that log decide nothing."""
-    return _BESIDE_THE_POINT.search(doubt.rule) is None
 
 
 def _rule(result: Branch) -> str:

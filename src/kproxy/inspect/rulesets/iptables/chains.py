@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from kproxy.inspect.rulesets.branch import Branch, Doubt, Step, Verdict, merged
 from kproxy.inspect.rulesets.iptables.conditions import Surroundings, probability
 from kproxy.inspect.rulesets.iptables.saved import Chain, Rule, SavedTables
-from kproxy.inspect.rulesets.iptables.targets import apply
+from kproxy.inspect.rulesets.iptables.targets import INERT, apply
 from kproxy.inspect.rulesets.netfilter import BaseChain, ChainKind
 from kproxy.inspect.rulesets.packet import Hook
 from kproxy.inspect.rulesets.understanding import NotUnderstoodError
@@ -90,7 +90,8 @@ class _BuiltInChain:
                 return
             deed = apply(rule.target, rule.target_options, matched.packet)
         except (NotUnderstoodError, ValueError) as error:
-            onwards.append(branch.doubting(Doubt(where, rule.text, str(error))))
+            inert = rule.target in INERT
+            onwards.append(branch if inert else branch.doubting(Doubt(where, rule.text, str(error))))
             return
         if deed.changes:
             matched = matched.with_packet(**deed.changes)

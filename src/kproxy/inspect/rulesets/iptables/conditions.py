@@ -32,10 +32,13 @@ class Surroundings(NamedTuple):
 
 _MODULES = frozenset(
     {"comment", "tcp", "udp", "sctp", "multiport", "conntrack", "state", "mark", "addrtype", "statistic", "set"}
-    | {"recent", "physdev", "nfacct", "iprange"}
+    | {"recent", "physdev", "nfacct", "iprange", "limit"}
 )
-_PARAMETERS = frozenset({"--mode", "--packet", "--seconds", "--reap", "--name", "--mask", "--rsource", "--nfacct-name"})
-"""They say more about another option of the same match."""
+_PARAMETERS = frozenset(
+    {"--mode", "--packet", "--seconds", "--reap", "--name", "--mask", "--rsource", "--nfacct-name"}
+    | {"--limit", "--limit-burst"}
+)
+"""They say more about another option of the same match, or what a packet alone does not exceed."""
 
 
 def probability(rule: Rule, packet: Packet, around: Surroundings) -> float:

@@ -18,7 +18,8 @@ class Deed(NamedTuple):
     """None: the next rule is asked."""
 
 
-_SILENT = frozenset({"LOG", "NFLOG", "TRACE", "ULOG"})
+INERT = frozenset({"", "CHECKSUM", "LOG", "NFLOG", "TCPMSS", "TRACE", "ULOG"})
+"""Targets that change nothing about where a packet goes; without one, a rule counts."""
 
 
 def apply(target: str, options: Sequence[str], packet: Packet) -> Deed:
@@ -49,7 +50,7 @@ def apply(target: str, options: Sequence[str], packet: Packet) -> Deed:
             address, _ = _endpoint(values.get("--to-source", ""), 0)
             changes = {"new_source": address, "source_settled": True}
             return Deed(changes, f"source becomes {format_address(address)}", Verdict.ACCEPT)
-        case _ if target in _SILENT:
+        case _ if target in INERT:
             return Deed({}, "", None)
     raise NotUnderstoodError(f"the target {target}")
 

@@ -70,6 +70,8 @@ def _mangle(body: Any, branch: Branch, around: Surroundings) -> list[Action]:
     match body:
         case {"key": {"meta": {"key": str(key)}}, "value": value} if key in _SETTABLE:
             field = _SETTABLE[key]
+        case {"key": {"tcp option": _}}:
+            return [Action()]  # as for its largest segment: not where it goes
         case _:
             raise NotUnderstoodError("sets something other than mark and priority")
     if not isinstance(value, dict):

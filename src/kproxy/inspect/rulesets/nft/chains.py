@@ -9,7 +9,7 @@ from kproxy.inspect.rulesets.nft.actions import Action, act
 from kproxy.inspect.rulesets.nft.comparison import matches
 from kproxy.inspect.rulesets.nft.expressions import OtherProtocolError, Surroundings, evaluate, look_up
 from kproxy.inspect.rulesets.nft.ruleset import Attachment, Rule, Ruleset, Table
-from kproxy.inspect.rulesets.packet import Hook
+from kproxy.inspect.rulesets.packet import Hook, Packet
 from kproxy.inspect.rulesets.routes import Routes
 from kproxy.inspect.rulesets.understanding import NotUnderstoodError
 from kproxy.services.addresses import Family
@@ -18,6 +18,8 @@ _DEEPEST = 16
 """Jumps within jumps (NFT_JUMP_STACK_SIZE)."""
 _ROUNDING = 1e-9
 _NO_EFFECT = frozenset({"counter", "log", "limit", "comment", "quota", "last"})
+_LIMITS = frozenset({"limit", "quota"})
+"""Taken not to be used up by others' packets."""
 
 
 def base_chains(ruleset: Ruleset, family: Family, routes: Routes) -> Iterator[BaseChain]:
@@ -84,25 +86,42 @@ class _Evaluator:
         """Run one rule, statement by statement; one that does not hold ends it for its branch."""
         left = _Left([], [])
         inside = [branch]
-        for statement in rule.statements:
+        for number, statement in enumerate(rule.statements, 1):
             following: list[Branch] = []
             for each in inside:
                 try:
                     following += self._statement(chain, rule, statement, each, depth, left)
                 except NotUnderstoodError as error:
                     doubt = Doubt(f"{self.table.name} {chain}", rule.text, str(error))
-                    left.onwards.append(each.doubting(doubt))
+                    matters = not _decides_nothing(rule) and self._may_pass(rule.statements[number:], each.packet)
+                    left.onwards.append(each.doubting(doubt) if matters else each)
                 except OtherProtocolError:
                     left.onwards.append(each)
             inside = following
         left.onwards.extend(inside)
         return left
 
+    def _may_pass(self, statements: Sequence[Any], packet: Packet) -> bool:
+        """Whether what is understood of a rule's statements lets a packet pass."""
+        for statement in statements:
+            try:
+                name, body = _named(statement)
+                if name == "match" and not matches(body, packet, self.around):
+                    return False
+            except NotUnderstoodError:
+                continue
+            except OtherProtocolError:
+                return False
+        return True
+
     def _statement(
         self, chain: str, rule: Rule, statement: Any, branch: Branch, depth: int, left: _Left
     ) -> Sequence[Branch]:
         """Those branches that go on to the rule's next statement; the others are put where they have left to."""
         name, body = _named(statement)
+        if name in _LIMITS and isinstance(body, dict) and body.get("inv"):
+            left.onwards.append(branch)
+            return []
         if name in _NO_EFFECT:
             return [branch]
         if name == "match":
@@ -173,6 +192,14 @@ class _Evaluator:
             case _:
                 raise NotUnderstoodError(f"the verdict {name}")
         return []
+
+
+def _decides_nothing(rule: Rule) -> bool:
+    """Whether no packet's way depends on a rule, whatever its matches mean."""
+    try:
+        return {_named(statement)[0] for statement in rule.statements} <= _NO_EFFECT | {"match"}
+    except NotUnderstoodError:
+        return False
 
 
 _PAST = {"accept": "accepted", "drop": "dropped"}

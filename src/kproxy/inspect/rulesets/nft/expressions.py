@@ -22,6 +22,8 @@ _OPERATIONS = {
 }
 _TRANSPORT = {"tcp": "TCP", "udp": "UDP", "sctp": "SCTP"}
 _IP = {"ip": Family.IPV4, "ip6": Family.IPV6}
+_WITHOUT_SERVICES = frozenset({"icmp", "icmpv6", "igmp", "ah", "esp", "comp", "dccp", "udplite", "arp"})
+"""Protocols that no packet here is of."""
 
 
 class OtherProtocolError(Exception):
@@ -83,6 +85,8 @@ def _payload(protocol: str, field: str, packet: Packet) -> tuple[Scalar, str]:
         raise OtherProtocolError
     if protocol in _TRANSPORT and packet.protocol != _TRANSPORT[protocol]:
         raise OtherProtocolError
+    if protocol in _WITHOUT_SERVICES:
+        raise OtherProtocolError
     match protocol, field:
         case (("ip" | "ip6"), ("saddr" | "daddr")):
             address: Address = packet.source if field == "saddr" else packet.destination
@@ -96,7 +100,7 @@ def _payload(protocol: str, field: str, packet: Packet) -> tuple[Scalar, str]:
                 raise NotUnderstoodError("depends on the source port")
             return packet.source_port, "inet_service"
         case "tcp", "flags":
-            return "syn", "ct_state"
+            return "syn", "tcp_flag"  # the first packet of a connection
     raise NotUnderstoodError(f"the field {protocol} {field}")
 
 
@@ -166,6 +170,9 @@ def _concatenation(parts: list[Any], packet: Packet, around: Surroundings) -> li
 def _combined(operator: str, left: Any, right: Any, packet: Packet, around: Surroundings) -> list[Drawn]:
     found = []
     for drawn in evaluate(left, packet, around):
+        if operator == "&" and drawn.type == "tcp_flag" and isinstance(right, list) and drawn.value in right:
+            found.append(drawn)
+            continue
         other = right if isinstance(right, int) else None
         if other is None or not isinstance(drawn.value, int):
             raise NotUnderstoodError(f"the operation {operator} {right!r}")

@@ -13,7 +13,7 @@ Value: TypeAlias = Scalar | tuple[Scalar, ...]
 
 ADDRESS_TYPES = frozenset({"ipv4_addr", "ipv6_addr"})
 NUMBER_TYPES = frozenset({"mark", "classid", "integer", "inet_service", "inet_proto"})
-WORD_TYPES = frozenset({"ifname", "ct_state", "ct_status", "fib_addrtype", "nf_proto", "ct_dir", "icmp_type"})
+WORD_TYPES = frozenset({"ifname", "ct_state", "ct_status", "fib_addrtype", "nf_proto", "ct_dir", "tcp_flag"})
 
 _SERVICES = {"http": 80, "https": 443, "domain": 53, "ssh": 22}
 """Names that nft prints with `-S` only; there are many more, which are not understood."""
