@@ -1,6 +1,8 @@
 """The cluster benchmark against the embedded API server: it measures, and nothing of it stays, whatever ends it."""
 
 import asyncio
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -9,18 +11,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from typer.testing import CliRunner
 
 from kproxy.apiserver import ApiServer, Store
 from kproxy.apiserver.kubeconfig import write_kubeconfig
 from kproxy.apiserver.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES, Resource
-from kproxy.bench.api import serve
 from kproxy.bench.cluster import service
 from kproxy.bench.local.contenders import Mode, ours, settings
 from kproxy.bench.remote.workspace import MANAGED_BY, RUN, TOOL, Workspace, WorkspaceError, remove_leftovers
 from kproxy.bench.results.schema import read
+from kproxy.cli.bench import app
 from kproxy.lab.lab import Lab
+from kproxy.lab.process import Process
 from kproxy.lab.proxy import run_proxy
 from kproxy.lab.topology import NODE
+from tests.bench import metrics_server
 
 BENCH = [sys.executable, "-c", "from kproxy.cli.bench import app; app()", "cluster"]
 
@@ -56,26 +61,86 @@ def _nothing_is_left(cluster: Cluster, before: set[str]) -> None:
     assert cluster.names(NAMESPACES) == before
 
 
+@asynccontextmanager
+async def _on_a_node(tmp_path: Path, store: Store, *arguments: str) -> AsyncIterator[tuple[Lab, Process]]:
+    """The command on a node that a proxy serves, which reads the same API."""
+    async with Lab.open() as lab, metrics_server.serve(lab.namespace(NODE.name), store) as url:
+        write_kubeconfig(tmp_path / "config", url)
+        argv = [*BENCH, "--kubeconfig", str(tmp_path / "config"), "--services", "5", "--changes", "4"]
+        argv += ["--connections", "10", "--address", str(NODE.address.v4.ip), "--out", str(tmp_path / "r"), *arguments]
+        async with (
+            run_proxy(lab, ours().command, settings(Mode.NFTABLES), url),
+            lab.process(NODE.name, argv) as process,
+        ):
+            yield lab, process
+
+
 @pytest.mark.root
 async def test_it_measures_a_node_and_cleans_up(tmp_path: Path) -> None:
     store = _with_somebody_elses()
-    async with Lab.open() as lab, serve(lab.namespace(NODE.name), store) as url:
-        write_kubeconfig(tmp_path / "config", url)
-        cluster = Cluster(store, tmp_path / "config")
-        before = cluster.names(NAMESPACES)
-        argv = [*BENCH, "--kubeconfig", str(cluster.kubeconfig), "--services", "5", "--changes", "4"]
-        argv += ["--connections", "10", "--address", str(NODE.address.v4.ip), "--out", str(tmp_path / "r")]
-        async with (
-            run_proxy(lab, ours().command, settings(Mode.NFTABLES), url),
-            lab.process(NODE.name, [*argv, "--metrics-url", "http://127.0.0.1:10249/metrics"]) as process,
-        ):
-            assert await process.wait() == 0, process.output()
-    _nothing_is_left(cluster, before)
+    store.apply(metrics_server.DAEMON_SET)
+    before = Cluster(store, tmp_path).names(NAMESPACES)
+    async with _on_a_node(tmp_path, store) as (_, process):
+        assert await process.wait() == 0, process.output()
+    _nothing_is_left(Cluster(store, tmp_path), before)
     (run,) = read(tmp_path / "r.json").runs
+    samples = {name: figure.samples for name, figure in run.figures.items()}
+    assert run.problems == []
     assert run.mode == "nftables"
-    assert len(run.figures["update_connection"].samples) == 4
-    assert len(run.figures["connect_last"].samples) == 10
+    assert len(samples["update_connection"]) == 4
+    assert len(samples["connect_last"]) == 10
+    assert samples["kernel_objects_added"][0] > 5
+    assert 0 < samples["cpu_change"][0] < samples["cpu_creation"][0]
+    assert samples["resident_peak"][0] >= samples["resident"][0] > 20e6
+    assert 0 < samples["sync_duration"][0] < max(samples["update_connection"])
+    assert samples["pods_cpu_before"] == [0.25 + 0.0015] * 2
+    assert samples["pods_memory"] == [float(f"{(64 << 20) + 1e6:.4g}")] * 2  # as the file has it
+    assert min(samples[name][0] for name in ("requests", "requests_direct", "throughput", "throughput_direct")) > 0
+    assert {"kernel_memory", "kernel_slab", "cpu_idle", "creation_to_synced"} < samples.keys()
     assert run.metrics
+
+
+@pytest.mark.root
+async def test_what_cannot_be_had_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    nobody = "http://127.0.0.1:9/metrics"
+    store = _with_somebody_elses()
+    async with _on_a_node(tmp_path, store, "--metrics-url", nobody, "--load-seconds", "0") as (_, process):
+        assert await process.wait() == 0, process.output()
+    (run,) = read(tmp_path / "r.json").runs
+    assert run.mode == "nftables"  # by its rules
+    words = "\n".join(run.problems)
+    assert "there is no DaemonSet kube-system/kube-proxy: name the proxy's with --daemon-set" in words
+    assert f"metrics of this node's proxy: {nobody}: " in words
+    assert "left out as asked" in words
+    left_out = ("sync_duration", "pods_cpu", "pods_memory_before", "requests", "throughput")
+    assert not {*left_out} & run.figures.keys()
+    assert words in (tmp_path / "r.md").read_text().replace("\n- cluster, nftables, 5 × 10: ", "\n")
+
+
+@pytest.mark.root
+async def test_ended_under_load_it_leaves_no_program_behind(tmp_path: Path) -> None:
+    store = _with_somebody_elses()
+    before = Cluster(store, tmp_path).names(NAMESPACES)
+    async with _on_a_node(tmp_path, store, "--load-seconds", "60") as (lab, process):
+        async with asyncio.timeout(30):
+            while "\nwrk\n" not in process.output() or not _programs(lab, "wrk"):  # noqa: ASYNC110 - a file, /proc
+                await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 130, process.output()
+        assert _programs(lab, "wrk") == []
+    _nothing_is_left(Cluster(store, tmp_path), before)
+    assert read(tmp_path / "r.json").runs[0].figures["update_connection"].samples
+
+
+def _programs(lab: Lab, name: str) -> list[int]:
+    """Processes of that name on the lab's node."""
+    node = os.fstat(lab.namespace(NODE.name).fd).st_ino
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "comm").read_text().strip() == name and (entry / "ns/net").stat().st_ino == node:
+                found.append(int(entry.name))
+    return found
 
 
 @asynccontextmanager
@@ -135,3 +200,10 @@ async def test_no_cluster_is_one_line(tmp_path: Path) -> None:
     _, said = await process.communicate()
     assert process.returncode == 2
     assert b"Traceback" not in said
+
+
+@pytest.mark.parametrize("name", ["kube-proxy", "/kube-proxy", "kube-system/"])
+def test_a_daemon_set_without_its_namespace_is_refused(name: str) -> None:
+    outcome = CliRunner().invoke(app, ["cluster", "--daemon-set", name, "--kubeconfig", "/nonexistent"])
+    assert outcome.exit_code == 2
+    assert "--daemon-set must be a namespace and a name" in " ".join(outcome.stderr.split())

@@ -13,9 +13,9 @@ from tests.bench.results import result
 
 imread = pytest.importorskip("matplotlib.image", reason="charts need matplotlib: pip install 'kproxy[bench]'").imread
 
-COMMITTED = Path(__file__).parents[2] / "docs" / "benchmarks" / "local.html"
+BENCHMARKS = Path(__file__).parents[2] / "docs" / "benchmarks"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-NFTABLES, IPTABLES = (0x1B, 0x78, 0x37), (0xD6, 0x60, 0x4D)
+NFTABLES, IPTABLES, IPVS = (0x1B, 0x78, 0x37), (0xD6, 0x60, 0x4D), (0x43, 0x93, 0xC3)
 """The colours of the modes' lines."""
 
 
@@ -63,15 +63,26 @@ def test_charts_are_the_same_each_time() -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium: scripts/install-packages chromium")
-@pytest.mark.parametrize("committed", [False, True], ids=["made", "committed"])
-def test_a_browser_draws_the_charts(tmp_path: Path, committed: bool) -> None:
-    if committed and not COMMITTED.exists():
-        pytest.skip("no report is committed")
-    html = COMMITTED if committed else tmp_path / "report.html"
-    if not committed:
-        html.write_text(page(result()), encoding="utf-8")
-    screenshot = _screenshot(html, tmp_path)
-    for colour in (NFTABLES, IPTABLES):
+def test_a_browser_draws_the_charts(tmp_path: Path) -> None:
+    html = tmp_path / "report.html"
+    html.write_text(page(result()), encoding="utf-8")
+    _check_lines(html, tmp_path, NFTABLES, IPTABLES)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: scripts/install-packages chromium")
+@pytest.mark.parametrize(
+    ("name", "colours"),
+    [("local.html", (NFTABLES, IPTABLES)), ("ipvs-emulated.html", (NFTABLES, IPTABLES, IPVS))],
+)
+def test_a_browser_draws_the_charts_of_a_committed_report(
+    tmp_path: Path, name: str, colours: tuple[tuple[int, int, int], ...]
+) -> None:
+    _check_lines(BENCHMARKS / name, tmp_path, *colours)
+
+
+def _check_lines(html: Path, folder: Path, *colours: tuple[int, int, int]) -> None:
+    screenshot = _screenshot(html, folder)
+    for colour in colours:
         # A line is hundreds of pixels long; nothing else on the page has these colours.
         assert _count(screenshot, colour) > 200, f"no line in {colour} on the page"
 

@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from kproxy.bench.reports.comparison import compare, differences
 from kproxy.bench.reports.markdown import markdown
+from kproxy.bench.results.machine import is_emulated
 from kproxy.bench.results.schema import Result, ResultError, read, write
 from kproxy.cli.bench import app
 from tests.bench.results import machine, result
@@ -71,6 +73,36 @@ def test_results_of_different_machines_are_said_to_be() -> None:
     other.machine = machine("Linux 6.18")
     assert differences(result(), result()) == []
     assert differences(result(), other) == ["kernel: Linux 6.1 and Linux 6.18"]
+
+
+def test_an_emulated_machine_is_named_and_only_its_ratios_are_set_out() -> None:
+    assert "Emulated" not in markdown(result())
+    assert "Modes beside each other" not in markdown(result())
+    emulated: Result = result()
+    emulated.machine = msgspec.structs.replace(machine(), virtualisation="qemu", emulated=True)
+    text = markdown(emulated)
+    assert "a virtual machine (qemu)" in text
+    assert "- Emulated: a program imitates the processor" in text
+    _, _, ratios = text.partition("## Modes beside each other, 100 Services × 10 endpoints\n")
+    assert "| iptables ÷ nftables |" in ratios
+    assert "| connection set-up, last Service | 1.00 × [1.00, 1.00] |" in ratios
+    assert "| CPU for one change | 0.50 × |" in ratios  # two samples have no interval
+    assert differences(result(), emulated) == ["emulated: False and True"]
+
+
+@pytest.mark.parametrize(
+    ("processor", "virtualisation", "emulated"),
+    [
+        ("QEMU TCG CPU version 2.5+", "qemu", True),
+        ("QEMU TCG CPU version 2.5+", "", True),  # without systemd
+        ("QEMU Virtual CPU version 2.5+", "qemu", True),
+        ("QEMU Virtual CPU version 2.5+", "kvm", False),
+        ("AMD EPYC", "kvm", False),
+        ("AMD EPYC", "", False),
+    ],
+)
+def test_an_emulated_processor_is_told_from_a_virtual_one(processor: str, virtualisation: str, emulated: bool) -> None:
+    assert is_emulated(processor, virtualisation) is emulated
 
 
 def test_the_command_compares_files(tmp_path: Path) -> None:

@@ -10,8 +10,12 @@ from kproxy.apiserver import ApiServer, Store
 from kproxy.apiserver.kubeconfig import write_kubeconfig
 from kproxy.apiserver.resources import CONFIG_MAPS, PODS
 from kproxy.switch.configuration_edit import get
+from kproxy.switch.module_pod import LABEL
+from kproxy.switch.preflight import modules_for
+from tests.switch.kubelet import Kubelet
 
 LABELS = {"k8s-app": "kube-proxy"}
+IMAGE = "registry.example/kube-proxy:v1"
 NODE_PORT = 30080
 CONFIG = """\
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
@@ -36,10 +40,23 @@ class FakeCluster:
         self.broken: set[tuple[str, str]] = set()
         """Nodes and modes in which they do not get healthy."""
         self.most_unavailable = 0
+        self.kubelets = {name: Kubelet(folder / name) for name in self.addresses}
+        self.without_images: set[str] = set()
+        """Nodes that cannot start a container."""
+        self.module_pods: list[dict[str, Any]] = []
+        """Those that were made, as their kubelets found them."""
+        self.most_module_pods = 0
+        """At a time."""
+        self.module_pod_made = asyncio.Event()
+        self.configuration_then: set[str] = set()
+        """The configurations that the cluster had while they ran."""
         self._max_unavailable = max_unavailable
         self._runners: list[web.AppRunner] = []
         self._ports: list[asyncio.Server] = []
         self._number = 0
+        self._running: dict[str, asyncio.Task[None]] = {}
+        for kubelet in self.kubelets.values():
+            kubelet.give_modules(*modules_for("ipvs"))
 
     async def __aenter__(self) -> Self:
         await self.server.start()
@@ -53,6 +70,9 @@ class FakeCluster:
 
     async def __aexit__(self, *_: object) -> None:
         self._controller.cancel()
+        for container in self._running.values():
+            container.cancel()
+        await asyncio.gather(self._controller, *self._running.values(), return_exceptions=True)
         for port in self._ports:
             port.close()
         for runner in self._runners:
@@ -63,6 +83,9 @@ class FakeCluster:
         meta = {"name": "kube-proxy", "namespace": "kube-system"}
         data = {"config.conf": CONFIG, "kubeconfig.conf": "apiVersion: v1\nkind: Config\n"}
         self.store.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
+        sidecar = {"name": "metrics", "image": "registry.example/metrics:v1", "command": ["/bin/metrics"]}
+        proxy = {"name": "kube-proxy", "image": IMAGE, "command": ["/usr/local/bin/kube-proxy"]}
+        pod = {"containers": [sidecar, proxy], "imagePullSecrets": [{"name": "registry"}]}
         self.store.apply(
             {
                 "apiVersion": "apps/v1",
@@ -70,7 +93,7 @@ class FakeCluster:
                 "metadata": meta,
                 "spec": {
                     "selector": {"matchLabels": LABELS},
-                    "template": {"metadata": {"labels": LABELS}, "spec": {"containers": []}},
+                    "template": {"metadata": {"labels": LABELS}, "spec": pod},
                     "updateStrategy": {
                         "type": "RollingUpdate",
                         "rollingUpdate": {"maxUnavailable": self._max_unavailable},
@@ -140,14 +163,36 @@ class FakeCluster:
 
     async def _control(self) -> None:
         while True:
+            self._run_module_pods()
             missing = set(self.addresses) - {str(pod["spec"]["nodeName"]) for pod in self.pods()}
             self.most_unavailable = max(self.most_unavailable, len(missing))
             await asyncio.sleep(_STEP)
             for node in sorted(missing):
                 self._start_pod(node)
 
-    def pods(self) -> list[dict[str, Any]]:
-        return [pod.decode() for pod in self.store.collection(PODS) if pod.namespace == "kube-system"]
+    def _run_module_pods(self) -> None:
+        found = self.pods(LABEL)
+        self.most_module_pods = max(self.most_module_pods, len(found))
+        for pod in found:
+            if (name := pod["metadata"]["name"]) not in self._running:
+                self.module_pods.append(pod)
+                self.module_pod_made.set()
+                self._running[name] = asyncio.create_task(self._run_container(pod))
+
+    async def _run_container(self, pod: dict[str, Any]) -> None:
+        self.configuration_then.add(self.configuration())
+        if pod["spec"]["nodeName"] in self.without_images:
+            waiting = {"reason": "ErrImagePull", "message": "no such host"}
+            status = {"phase": "Pending", "containerStatuses": [{"name": "modprobe", "state": {"waiting": waiting}}]}
+        else:
+            status = await self.kubelets[pod["spec"]["nodeName"]].run(pod)
+        if any(each["metadata"]["name"] == pod["metadata"]["name"] for each in self.pods(LABEL)):
+            self.store.apply({"apiVersion": "v1", "kind": "Pod", **pod, "status": status})
+
+    def pods(self, label: str = "k8s-app") -> list[dict[str, Any]]:
+        """The proxies' pods, or those with another label."""
+        found = [pod.decode() for pod in self.store.collection(PODS) if pod.namespace == "kube-system"]
+        return [pod for pod in found if label in pod["metadata"].get("labels", {})]
 
     # ------------------------------------------------------------------ what tests look at
 

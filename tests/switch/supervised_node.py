@@ -24,7 +24,8 @@ from tests.inspect.status.commands import command
 
 CLUSTER_IP = "10.96.0.10"
 NODE_PORT = 30080
-PATIENCE = 20.0
+PATIENCE = 120.0
+"""Seconds; in an emulated machine a proxy may take a minute to start."""
 _CHANGING = re.compile(r"^#.*\n|\[\d+:\d+\]", re.MULTILINE)
 """Dates and counters."""
 _SUPERVISOR = "while :; do {proxy} --config {config} & echo $! > {pid}; wait $!; done"
@@ -58,7 +59,10 @@ class SupervisedNode:
             async with lab.process(NODE.name, ["sh", "-c", script]) as supervisor:
                 made = cls(lab, api, folder, supervisor)
                 try:
-                    await made.in_mode(mode)
+                    try:
+                        await made.in_mode(mode)
+                    except TimeoutError:
+                        raise AssertionError(supervisor.output()) from None
                     yield made
                 finally:
                     made.kill()

@@ -1,23 +1,25 @@
 """The switch of a cluster, against an API server: node by node, verified, taken back, resumed."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from kproxy.sources.kubeconfig import load_connection
-from kproxy.switch.cluster import ANNOTATION, ClusterOptions, ClusterSwitch
+from kproxy.switch.cluster import ClusterOptions, ClusterSwitch
 from kproxy.switch.cluster_client import ClusterClient
-from kproxy.switch.plan import Outcome, Report, Step
+from kproxy.switch.cluster_state import ANNOTATION
+from kproxy.switch.plan import Outcome
 from tests.inspect.doctor.patient import run
-from tests.inspect.status.commands import command, invoke
+from tests.inspect.status.commands import invoke
+from tests.switch.cluster_switching import interrupt_after, kproxy_switch, switch
 from tests.switch.fake_cluster import CONFIG, FakeCluster
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("network_namespace")]
 
 PATIENCE = 0.5
+TO_NFTABLES = ClusterOptions("nftables", patience=PATIENCE)
 
 
 @pytest.fixture
@@ -27,26 +29,8 @@ async def cluster(network_namespace: None, tmp_path: Path) -> AsyncIterator[Fake
         yield made
 
 
-async def switch(cluster: FakeCluster, to: str, on_step: Callable[[Step], None] = lambda step: None) -> Report:
-    async with ClusterClient(load_connection(cluster.kubeconfig), qps=0) as client:
-        switching = ClusterSwitch(client, ClusterOptions(to, patience=PATIENCE), on_step)
-        plan, found = await switching.plan()
-        assert plan.possible, plan.obstacles
-        return await switching.run(plan, found)
-
-
-async def interrupt_after(cluster: FakeCluster, name: str) -> None:
-    """Begin a switch, and kill it when a step of that name is done."""
-    reached = asyncio.Event()
-    task = asyncio.create_task(switch(cluster, "nftables", lambda step: reached.set() if step.name == name else None))
-    async with asyncio.timeout(10):
-        await reached.wait()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
 async def test_node_by_node(cluster: FakeCluster) -> None:
-    report = await switch(cluster, "nftables")
+    report = await switch(cluster, TO_NFTABLES)
     assert report.succeeded, report.steps
     assert set(cluster.modes.values()) == {"nftables"}
     assert cluster.most_unavailable == 1
@@ -61,13 +45,13 @@ async def test_node_by_node(cluster: FakeCluster) -> None:
 async def test_max_unavailable_of_a_share(network_namespace: None, tmp_path: Path) -> None:
     run("ip", "link", "set", "lo", "up")
     async with FakeCluster(tmp_path, 4, max_unavailable="50%") as cluster:
-        assert (await switch(cluster, "ipvs")).succeeded
+        assert (await switch(cluster, TO_NFTABLES)).succeeded
         assert cluster.most_unavailable == 2
 
 
 async def test_a_node_that_does_not_serve_takes_all_back(cluster: FakeCluster) -> None:
     cluster.broken.add(("n3", "nftables"))
-    report = await switch(cluster, "nftables")
+    report = await switch(cluster, TO_NFTABLES)
     assert not report.succeeded
     assert set(cluster.modes.values()) == {"iptables"}
     assert cluster.configuration() == CONFIG
@@ -83,18 +67,18 @@ async def test_a_node_that_does_not_serve_takes_all_back(cluster: FakeCluster) -
 
 
 async def test_an_interrupted_switch_goes_on(cluster: FakeCluster) -> None:
-    await interrupt_after(cluster, "node n2")
+    await interrupt_after(cluster, TO_NFTABLES, "node n2")
     state = json.loads(cluster.config_map()["metadata"]["annotations"][ANNOTATION])
     assert "n1" in state["done"]
     assert "iptables" in cluster.modes.values()
     old = {pod["metadata"]["uid"] for pod in cluster.pods() if pod["spec"]["nodeName"] in state["done"]}
-    assert (await switch(cluster, "nftables")).succeeded
+    assert (await switch(cluster, TO_NFTABLES)).succeeded
     assert set(cluster.modes.values()) == {"nftables"}
     assert old <= {pod["metadata"]["uid"] for pod in cluster.pods()}  # those that were done are left alone
 
 
 async def test_an_interrupted_switch_can_be_taken_back(cluster: FakeCluster) -> None:
-    await interrupt_after(cluster, "node n1")
+    await interrupt_after(cluster, TO_NFTABLES, "node n1")
     status, text = await kproxy_switch(cluster, "--to", "nftables", "--abort")
     assert status == 0, text
     assert set(cluster.modes.values()) == {"iptables"}
@@ -103,7 +87,7 @@ async def test_an_interrupted_switch_can_be_taken_back(cluster: FakeCluster) -> 
 
 async def test_somebody_elses_change_is_not_overwritten(cluster: FakeCluster) -> None:
     async with ClusterClient(load_connection(cluster.kubeconfig), qps=0) as client:
-        switching = ClusterSwitch(client, ClusterOptions("ipvs", patience=PATIENCE))
+        switching = ClusterSwitch(client, TO_NFTABLES)
         plan, found = await switching.plan()
         changed = cluster.config_map()
         changed["data"]["config.conf"] += "oomScoreAdj: -5\n"
@@ -112,16 +96,6 @@ async def test_somebody_elses_change_is_not_overwritten(cluster: FakeCluster) ->
     assert not report.succeeded
     assert "oomScoreAdj: -5" in cluster.configuration()
     assert set(cluster.modes.values()) == {"iptables"}
-
-
-async def kproxy_switch(cluster: FakeCluster, *arguments: str) -> tuple[int, str]:
-    argv = command("switch", "--cluster", "--kubeconfig", str(cluster.kubeconfig), "--patience", "5", *arguments)
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=asyncio.subprocess.STDOUT
-    )
-    out, _ = await process.communicate()
-    return process.returncode or 0, out.decode()
 
 
 async def test_the_command(cluster: FakeCluster) -> None:

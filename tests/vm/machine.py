@@ -87,6 +87,9 @@ class Machine:
             data = json.loads(line.removeprefix(MARK))
             report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
             assert isinstance(report, pytest.TestReport)
+            said: object = report.longrepr
+            if isinstance(said, list):  # JSON's form of what a skip says
+                report.longrepr = tuple(said)
             yield report
 
     @staticmethod

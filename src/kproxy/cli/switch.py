@@ -20,6 +20,8 @@ Examples:
 
   kproxy switch --to ipvs --cluster --strict-arp      # the ConfigMap, and the DaemonSet node by node
 
+  kproxy switch --to ipvs --cluster --no-load-modules # where nodes have the modules, or get them otherwise
+
   kproxy switch --to ipvs --cluster --abort           # take an interrupted switch back
 """
 
@@ -50,6 +52,13 @@ def switch(
     strict_arp: Annotated[
         bool, typer.Option("--strict-arp", help="In IPVS mode, leave ARP for load balancers' addresses to MetalLB.")
     ] = False,
+    load_modules: Annotated[
+        bool,
+        typer.Option(help="With --cluster: load IPVS mode's kernel modules by a privileged Pod on each node."),
+    ] = True,
+    module_image: Annotated[
+        str, typer.Option(help="With --cluster: the image of those Pods, with sh and modprobe.  [default: the proxy's]")
+    ] = "",
     patience: Annotated[float, typer.Option(help="Seconds that a node has to serve in the new mode.", min=1)] = 60.0,
     output: Output = Format.TABLE,
 ) -> None:
@@ -91,7 +100,7 @@ def switch(
         try:
             if cluster:
                 place = Place(namespace, config_map, daemon_set)
-                options = ClusterOptions(to, place, strict_arp, patience)
+                options = ClusterOptions(to, place, strict_arp, patience, load_modules, module_image)
                 status = asyncio.run(switch_cluster(kubeconfig, options, asked))
             else:
                 where = Where(config=config, kubeconfig=kubeconfig, manifests=manifests)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -25,6 +26,8 @@ from kproxy.services.tracker import ServiceTracker
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 """Seconds between attempts to remove what other modes have left."""
+_LONGEST_DRAINING = 15 * 60.0
+"""Seconds that connections through another mode's objects have to end, as with IPVS mode's own real servers."""
 
 log = logging.getLogger(__name__)
 
@@ -180,24 +183,27 @@ class Programming:
 
     async def _remove_other_modes(self) -> None:
         pause = _FIRST_PAUSE
-        while not await self._removed_other_modes():
+        until = time.monotonic() + _LONGEST_DRAINING
+        while not await self._removed_other_modes(spare_in_use=time.monotonic() < until):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), pause)
                 return
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _removed_other_modes(self) -> bool:
+    async def _removed_other_modes(self, *, spare_in_use: bool) -> bool:
         # Late: not on the way from the start to the first sync.
         from kproxy.daemon.other_modes import remove_other_modes
 
         try:
-            removed = await remove_other_modes(self.backend.rules, self.configuration)
+            removal = await remove_other_modes(self.backend.rules, self.configuration, spare_in_use=spare_in_use)
         except (BackendError, OSError) as error:
             log.error("What another mode has programmed cannot be removed yet: %s", error)
             return False
-        for words in removed:
+        for words in removal.removed:
             log.info("Removed what another mode had programmed: %s", words)
-        return True
+        if removal.in_use:
+            log.info("%d virtual servers stay until their connections have ended", removal.in_use)
+        return not removal.in_use
 
     def _repair(self) -> None:
         log.warning("Somebody else changed what this proxy programmed; comparing and repairing")

@@ -4,9 +4,8 @@ What has been done is in an annotation of the ConfigMap, written in the same req
 a switch that is interrupted at any point can go on or be taken back, from anywhere.
 """
 
-import json
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,29 +21,18 @@ from kproxy.switch.cluster_objects import (
     node_ports,
     proxy_pods,
 )
+from kproxy.switch.cluster_state import ClusterState, annotated, read_state
 from kproxy.switch.configuration_edit import EditError, Edits, edit
+from kproxy.switch.module_loading import AT_ONCE, ModuleLoading, Wanted
+from kproxy.switch.module_pod import image_of
+from kproxy.switch.modules import FILE, FOLDER
 from kproxy.switch.node_probe import Baseline, NodeProbe
 from kproxy.switch.plan import Outcome, Plan, Report, Step, SwitchError
 from kproxy.switch.preflight import kernel_obstacle, modules_for
 from kproxy.switch.rollout import Rollout
 from kproxy.switch.target import differences, edits_for
 
-ANNOTATION = "kproxy/switch"
 _ALREADY_EXISTS = 409
-
-
-class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
-    """The annotation's content."""
-
-    from_mode: str
-    to_mode: str
-    backup: str
-    """The ConfigMap with the data of before."""
-    done: tuple[str, ...] = ()
-    """The nodes that serve in the new mode."""
-    replacing: tuple[str, ...] = ()
-    """The nodes whose pods were being replaced; written before they are."""
-    rolling_back: bool = False
 
 
 class ClusterOptions(NamedTuple):
@@ -52,7 +40,11 @@ class ClusterOptions(NamedTuple):
     place: Place = Place()
     strict_arp: bool = False
     patience: float = 120.0
-    """Seconds that a node has to come back, and to serve."""
+    """Seconds that a node has to come back, and to serve; likewise to load its modules."""
+    load_modules: bool = True
+    """By a Pod on each node, where the mode needs any that the kernel does not load by itself."""
+    module_image: str = ""
+    """Of those Pods; empty: the proxy's."""
 
 
 class Found(NamedTuple):
@@ -68,6 +60,13 @@ class Found(NamedTuple):
     probe: NodeProbe
     edits: Edits
     state: ClusterState | None
+    modules: Wanted | None
+    """None: nothing is to be loaded."""
+
+    @property
+    def pending(self) -> set[str]:
+        """The nodes that do not serve in the new mode yet."""
+        return {pod.node for pod in self.pods} - set(self.state.done if self.state else ())
 
 
 class ClusterSwitch:
@@ -102,23 +101,43 @@ class ClusterSwitch:
         nodes = await client.items("/api/v1/nodes")
         services = await client.items("/api/v1/services")
         edits = edits_for(configuration, self._options.to, strict_arp=self._options.strict_arp)
-        state = _state(config_map)
+        state = read_state(config_map)
         found = Found(
             *(config_map, key, configuration, daemon_set, pods),
             {node["metadata"]["name"]: internal_ip(node) for node in nodes},
             NodeProbe(configuration, node_ports(services)),
             edits,
             state,
+            self._modules(configuration, daemon_set),
         )
         plan = Plan(
             subject=f"DaemonSet {place.namespace}/{place.daemon_set} on {len(pods)} nodes",
             from_mode=state.from_mode if state else configuration.mode,
             to_mode=self._options.to,
             steps=tuple(self._planned(found)),
-            warnings=(*differences(configuration, self._options.to), *_module_warning(configuration, self._options.to)),
+            warnings=(*differences(configuration, self._options.to), *self._module_warnings(found)),
             obstacles=tuple(self._obstacles(found, text, nodes)),
         )
         return plan, found
+
+    def _modules(self, configuration: KubeProxyConfiguration, daemon_set: Json) -> Wanted | None:
+        """The kernel loads those of the other modes when their rules are written."""
+        options = self._options
+        if options.to != "ipvs":
+            return None
+        image = options.module_image or image_of(daemon_set)
+        return Wanted(options.to, modules_for(options.to, configuration.ipvs.scheduler), image)
+
+    def _module_warnings(self, found: Found) -> Iterator[str]:
+        if found.modules is None:
+            return
+        if self._options.load_modules:
+            yield (
+                f"privileged Pods in {self._options.place.namespace}, one on each node for a moment: root with "
+                f"SYS_MODULE, the node's /lib/modules to read and {FOLDER} to write (--no-load-modules: none)"
+            )
+        else:
+            yield f"every node needs these modules, loaded by you: modprobe -a {' '.join(found.modules.modules)}"
 
     def _obstacles(self, found: Found, text: str, nodes: list[Json]) -> Iterator[str]:
         state, to = found.state, self._options.to
@@ -130,6 +149,8 @@ class ClusterSwitch:
             yield f"not ready before the switch: {', '.join(unready[:5])}"
         if not found.pods:
             yield "the DaemonSet has no pods"
+        if self._options.load_modules and found.modules and not found.modules.image:
+            yield "the DaemonSet names no image to load modules with: give --module-image, or --no-load-modules"
         try:
             load_bytes(edit(text, found.edits).encode(), found.key)
         except (EditError, ConfigError) as error:
@@ -145,6 +166,13 @@ class ClusterSwitch:
         place, to = self._options.place, self._options.to
         if found.state:
             yield Step(name="resume", words=f"{len(found.state.done)} of {len(found.pods)} nodes are done")
+        if found.modules and self._options.load_modules:
+            at_once = f", {AT_ONCE} at a time" if len(found.pending) > AT_ONCE else ""
+            yield Step(
+                name="modules",
+                words=f"load {', '.join(found.modules.modules)}; list them in {FOLDER / FILE}: by a Pod on each of "
+                f"{len(found.pending)} nodes{at_once}, with {found.modules.image}",
+            )
         backup = _backup_name(place, found.configuration.mode)
         yield Step(name="back up", words=f"ConfigMap {place.namespace}/{place.config_map} to {backup}")
         changed = ", ".join(f"{'.'.join(path)}: {value}" for path, value in found.edits.items())
@@ -166,7 +194,12 @@ class ClusterSwitch:
         try:
             if state is not None and state.rolling_back:
                 raise SwitchError("an earlier switch failed, and was not taken back completely")
+            loading = self._loading(found)
+            await loading.remove_leftovers()
             await self._look_around(found, done=state.done if state else ())
+            if found.modules and self._options.load_modules:
+                await loading.load(found.modules, found.pending)
+                self._tell("modules", f"loaded on {len(found.pending)} nodes: {', '.join(found.modules.modules)}")
             if state is None:
                 state = await self._begin(found)
             await self._roll_out(state, found)
@@ -176,6 +209,9 @@ class ClusterSwitch:
             return Report(plan=plan, steps=tuple(self._steps), succeeded=False)
         await self._store(None)
         return Report(plan=plan, steps=tuple(self._steps), succeeded=True)
+
+    def _loading(self, found: Found) -> ModuleLoading:
+        return ModuleLoading(self._client, self._options.place, found.daemon_set, self._options.patience)
 
     async def _look_around(self, found: Found, done: Collection[str]) -> None:
         """See what each node that is still in the old mode answers, for comparison afterwards."""
@@ -192,7 +228,7 @@ class ClusterSwitch:
         state = ClusterState(from_mode=found.configuration.mode, to_mode=self._options.to, backup=backup)
         data = {**config_map["data"], found.key: edit(config_map["data"][found.key], found.edits)}
         # The version that was read goes along: a change by somebody else in between is a conflict, not lost.
-        await self._client.replace(place.config_map_path, _annotated({**config_map, "data": data}, state))
+        await self._client.replace(place.config_map_path, annotated({**config_map, "data": data}, state))
         self._tell("edit", f"ConfigMap {place.namespace}/{place.config_map}")
         return state
 
@@ -218,7 +254,7 @@ class ClusterSwitch:
             self._tell(f"node {node}", await self._verify(node, state.to_mode, found))
             done.append(node)
 
-        await rollout.replace_all({pod.node for pod in found.pods} - set(state.done), announce, verified)
+        await rollout.replace_all(found.pending, announce, verified)
 
     async def _verify(self, node: str, mode: str, found: Found) -> str:
         before = self._baselines.get(node)
@@ -237,14 +273,15 @@ class ClusterSwitch:
             SwitchError, SourceError: it cannot be done; the annotation stays, for another try
         """
         place = self._options.place
+        await self._loading(found).remove_leftovers()
         config_map = await self._client.read(place.config_map_path)
-        state = _state(config_map)
+        state = read_state(config_map)
         if state is None:
             self._tell("roll back", "nothing had changed", Outcome.ROLLED_BACK)
             return
         backup = await self._client.read(f"{place.config_maps}/{state.backup}")
         state = msgspec.structs.replace(state, rolling_back=True)
-        await self._client.replace(place.config_map_path, _annotated({**config_map, "data": backup["data"]}, state))
+        await self._client.replace(place.config_map_path, annotated({**config_map, "data": backup["data"]}, state))
         before = {pod.node: pod.uid for pod in found.pods}
         rollout = Rollout(self._client, place, found.daemon_set, self._options.patience)
         present = await rollout.pods()
@@ -265,7 +302,7 @@ class ClusterSwitch:
 
     async def _store(self, state: ClusterState | None) -> None:
         path = self._options.place.config_map_path
-        await self._client.replace(path, _annotated(await self._client.read(path), state))
+        await self._client.replace(path, annotated(await self._client.read(path), state))
 
     def _tell(self, name: str, detail: str, outcome: Outcome = Outcome.DONE) -> None:
         step = Step(name=name, words="", outcome=outcome, detail=detail)
@@ -275,28 +312,3 @@ class ClusterSwitch:
 
 def _backup_name(place: Place, mode: str) -> str:
     return f"{place.config_map}-before-switch-from-{mode}"
-
-
-def _state(config_map: Json) -> ClusterState | None:
-    text = (config_map["metadata"].get("annotations") or {}).get(ANNOTATION)
-    if not text:
-        return None
-    try:
-        return msgspec.json.decode(text, type=ClusterState)
-    except msgspec.DecodeError as error:
-        raise SwitchError(f"annotation {ANNOTATION} of the ConfigMap cannot be read: {error}") from error
-
-
-def _annotated(config_map: Json, state: ClusterState | None) -> Json:
-    annotations: dict[str, Any] = {**(config_map["metadata"].get("annotations") or {})}
-    annotations.pop(ANNOTATION, None)
-    if state is not None:
-        annotations[ANNOTATION] = json.dumps(msgspec.to_builtins(state))
-    return {**config_map, "metadata": {**config_map["metadata"], "annotations": annotations}}
-
-
-def _module_warning(configuration: KubeProxyConfiguration, mode: str) -> list[str]:
-    if mode != "ipvs":
-        return []
-    modules = " ".join(modules_for(mode, configuration.ipvs.scheduler))
-    return [f"every node needs these modules, which cannot be loaded from here: modprobe -a {modules}"]

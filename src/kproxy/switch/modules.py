@@ -6,9 +6,9 @@ from pathlib import Path
 from kproxy.kernel.modules import load_module
 
 FOLDER = Path("/etc/modules-load.d")
-_FILE = "kproxy.conf"
+FILE = "kproxy.conf"
 _SYS = Path("/sys/module")
-_HEAD = "# Kernel modules of the proxy mode {mode}; written by kproxy switch.\n"
+HEAD = "# Kernel modules of the proxy mode {mode}; written by kproxy switch.\n"
 
 
 def load_and_persist(mode: str, modules: Sequence[str], folder: Path = FOLDER) -> str:
@@ -25,8 +25,8 @@ def load_and_persist(mode: str, modules: Sequence[str], folder: Path = FOLDER) -
     refused = [module for module in modules if load_module(module) is not None]
     # What is built into the kernel has no file to load at boot; systemd would complain.
     present = [module for module in modules if module not in refused and (_SYS / module / "initstate").exists()]
-    path = folder / _FILE
-    text = _HEAD.format(mode=mode) + "".join(f"{module}\n" for module in present)
+    path = folder / FILE
+    text = HEAD.format(mode=mode) + "".join(f"{module}\n" for module in present)
     if not present:
         return f"all of {', '.join(modules)} are built into this kernel, or not in it"
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import msgspec
 
 from kproxy.config import ConfigError, KubeProxyConfiguration, load_bytes
 from kproxy.inspect.desired import DesiredState, Where
-from kproxy.inspect.detection.detect import Detection, detect
+from kproxy.inspect.detection.detect import Detection
 from kproxy.inspect.detection.settings import endpoints, find_settings
 from kproxy.inspect.status.collect import collect
 from kproxy.services.addresses import Family, Network, parse_network
@@ -28,10 +28,10 @@ from kproxy.switch.progress import Phase, Progress
 from kproxy.switch.restarting import Restart, find_restart
 from kproxy.switch.target import differences, edits_for
 from kproxy.switch.traffic import Target, answering, targets
+from kproxy.switch.verification import Verification
 
 PATIENCE = 60.0
 """Seconds that the proxy has to serve in the new mode."""
-_INTERVAL = 0.1
 
 
 class NodeOptions(NamedTuple):
@@ -53,8 +53,7 @@ class Found(NamedTuple):
     configuration: KubeProxyConfiguration
     desired: DesiredState | None
     detection: Detection
-    metrics: str
-    healthz: str
+    verification: Verification
     targets: list[Target]
     unfinished: Progress | None
     restart: Restart
@@ -122,8 +121,8 @@ class NodeSwitch:
             obstacles.append(f"no proxy answers at {configuration.metrics_bind_address}: nothing can be verified")
         metrics, healthz = endpoints(configuration, where)
         found = Found(
-            *(text, configuration, desired, detection, metrics, healthz, targets(ports), unfinished, restart, edits),
-            trial.modules,
+            *(text, configuration, desired, detection, Verification(metrics, healthz), targets(ports)),
+            *(unfinished, restart, edits, trial.modules),
         )
         plan = Plan(
             subject=f"node {collected.status.node}",
@@ -177,7 +176,7 @@ class NodeSwitch:
             await self._roll_back(state, found)
             return Report(plan=plan, steps=tuple(self._steps), succeeded=False)
         try:
-            await self._clean_up(found)
+            self._tell("clean up", await self._clean_up(found, options.to, options.patience))
         except SwitchError as error:
             # The new mode serves: to take it back for this would be worse.
             self._tell("clean up", str(error), Outcome.FAILED)
@@ -192,7 +191,7 @@ class NodeSwitch:
 
     async def _only_leftovers(self, plan: Plan, found: Found) -> Report:
         self._tell("edit", f"the mode is {self._options.to} already", Outcome.UNCHANGED)
-        await self._clean_up(found)
+        self._tell("clean up", await self._clean_up(found, self._options.to, 0))
         return Report(plan=plan, steps=tuple(self._steps), succeeded=True)
 
     async def _advance(self, state: Progress, found: Found) -> Progress:
@@ -220,46 +219,38 @@ class NodeSwitch:
             states.write(config, edit(original, found.edits).encode())
             state = reach(Phase.EDITED)
             self._tell("edit", str(config))
+        # What an interrupted switch restarted has had its time.
+        since = time.time() if state.phase < Phase.RESTARTED else 0.0
         if state.phase < Phase.RESTARTED:
             await found.restart.perform()
             state = reach(Phase.RESTARTED)
             self._tell("restart", str(found.restart))
         if state.phase < Phase.VERIFIED:
-            self._tell("verify", await self._verify(options.to, state.answered, found, options.patience))
+            verified = await self._verify(options.to, state.answered, found, since, options.patience)
+            self._tell("verify", verified)
             state = reach(Phase.VERIFIED)
         return state
 
-    async def _verify(self, mode: str, answered: Sequence[str], found: Found, patience: float) -> str:
-        """Wait until the proxy says that it is in the mode and healthy, and all Services answer that did."""
+    async def _verify(self, mode: str, answered: Sequence[str], found: Found, since: float, patience: float) -> str:
         wanted = [target for target in found.targets if str(target) in answered]
-        deadline = time.monotonic() + patience
-        while True:
-            why, silent = "", set(wanted)
-            running = (await detect(found.metrics, found.healthz)).running
-            if running is None:
-                why = "no proxy answers"
-            elif running.mode != mode:
-                why = f"/proxyMode answers {running.mode}"
-            elif running.healthz is None or running.healthz.status != 200:
-                why = f"/healthz answers {running.healthz.status if running.healthz else 'nothing'}"
-            else:
-                silent -= await answering(wanted)
-                why = f"no answer from {', '.join(sorted(map(str, silent))[:3])}" if silent else ""
-            if not why:
-                return f"{mode} mode, healthy, {len(wanted)} of {len(wanted)} Services answer as before"
-            if time.monotonic() > deadline:
-                raise SwitchError(f"not verified within {patience:g} s: {why}")
-            # A proxy that starts announces nothing to others, so it has to be asked again.
-            await asyncio.sleep(_INTERVAL)
+        return await found.verification.serves(mode, wanted, since, patience)
 
-    async def _clean_up(self, found: Found) -> None:
-        now = await detect(found.metrics, found.healthz)
-        stale = {footprint.mode for footprint in now.stale}
-        if not stale:
-            self._tell("clean up", "nothing of another mode is left", Outcome.UNCHANGED)
-            return
-        removed = await remove_leftovers(self._options.to, stale, _excluded(found.configuration))
-        self._tell("clean up", f"removed {', '.join(removed)}" if removed else "the proxy has removed them itself")
+    async def _clean_up(self, found: Found, active: str, patience: float) -> str:
+        """Remove what is left of other modes, or let a proxy do so that does; returns what became of it, in words.
+
+        Raises:
+            SwitchError: it is still there
+        """
+        left = await found.verification.leftovers(patience)
+        if not left.modes:
+            return "nothing of another mode is left"
+        if left.in_use:
+            return f"{left.in_use} virtual servers of ipvs mode have connections; the proxy removes them afterwards"
+        if left.proxys:
+            modes = ", ".join(sorted(left.modes))
+            raise SwitchError(f"the proxy has not removed its rules of {modes} mode within {patience:g} s: see its log")
+        removed = await remove_leftovers(active, left.modes, _excluded(found.configuration))
+        return f"removed {', '.join(removed)}" if removed else "the proxy has removed them itself"
 
     # ------------------------------------------------------------------ back
 
@@ -280,13 +271,12 @@ class NodeSwitch:
         if reached.phase >= Phase.BACKED_UP:
             states.write(config, states.backup_path(config).read_bytes())
         if reached.phase >= Phase.EDITED:
+            # One that has not noticed the change goes on as before, and has nothing to sync.
+            since = time.time() if found.restart.command else 0.0
             await found.restart.perform()
-            verified = await self._verify(reached.from_mode, reached.answered, found, PATIENCE)
+            verified = await self._verify(reached.from_mode, reached.answered, found, since, PATIENCE)
             self._tell("roll back", verified, Outcome.ROLLED_BACK)
-            now = await detect(found.metrics, found.healthz)
-            stale = {footprint.mode for footprint in now.stale}
-            if stale:
-                await remove_leftovers(reached.from_mode, stale, _excluded(found.configuration))
+            await self._clean_up(found, reached.from_mode, PATIENCE)
         else:
             self._tell("roll back", "nothing had changed", Outcome.ROLLED_BACK)
         states.forget(config)

@@ -1,15 +1,14 @@
 """How the proxy of a node is made to read its configuration anew."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from kproxy.inspect.detection.processes import ProxyProcess
+from kproxy.inspect.detection.supervision import supervision
 from kproxy.kernel.processes import ProcessError, run
 from kproxy.switch.plan import SwitchError
 
-_UNIT = re.compile(r"/([^/]+\.service)$")
 _TIMEOUT = 60.0
 
 
@@ -41,13 +40,9 @@ def find_restart(processes: Sequence[ProxyProcess], proc: Path = Path("/proc")) 
         SwitchError: it runs in a pod, whose configuration is the cluster's
     """
     for process in processes:
-        try:
-            groups = (proc / str(process.pid) / "cgroup").read_text(encoding="utf-8")
-        except OSError:
-            continue  # it has ended
-        if "kubepods" in groups or "/docker" in groups:
+        by = supervision(process.pid, proc)
+        if by.in_pod:
             raise SwitchError(f"{process} runs in a container: switch its DaemonSet with --cluster")
-        for line in groups.splitlines():
-            if unit := _UNIT.search(line):
-                return Restart(("systemctl", "restart", unit.group(1)))
+        if by.unit:
+            return Restart(("systemctl", "restart", by.unit))
     return Restart(())

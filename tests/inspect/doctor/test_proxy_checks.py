@@ -13,11 +13,11 @@ from kproxy.apiserver.kubeconfig import write_kubeconfig
 from kproxy.apiserver.resources import DAEMON_SETS, PODS
 from kproxy.inspect.detection.footprints import Owner
 from kproxy.inspect.detection.processes import ProxyProcess
+from kproxy.inspect.detection.supervision import Supervision, supervision
 from kproxy.inspect.doctor.checks.registry import CHECKS
 from kproxy.inspect.doctor.clock import read_clock
 from kproxy.inspect.doctor.examination import examine
 from kproxy.inspect.doctor.finding import Severity
-from kproxy.inspect.doctor.supervision import Supervision, supervision
 from kproxy.inspect.output import InspectionError
 from kproxy.sources.kubeconfig import load_connection
 from tests.inspect.doctor.patient import Patient, proxy, started

@@ -1,6 +1,7 @@
 """Taking everything of IPVS mode out of the kernel, whichever proxy put it there."""
 
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from kproxy.backends.interface import BackendError
 from kproxy.backends.iptables.tool import Tool
@@ -12,9 +13,22 @@ from kproxy.backends.ipvs.readback import INTERFACE, Sockets
 from kproxy.backends.ipvs.rules import chain_names
 from kproxy.backends.ipvs.sets import specifications
 from kproxy.kernel.ipset.socket import SetSocket
+from kproxy.kernel.ipvs.listing import read_real_servers
+from kproxy.kernel.ipvs.protocol import ServerKey
 from kproxy.kernel.ipvs.socket import IpvsSocket
 from kproxy.kernel.links import LinkSocket
 from kproxy.services.addresses import Family, Network
+
+_TCP = 6
+
+
+class Removal(NamedTuple):
+    """What became of the objects of the mode."""
+
+    removed: list[str]
+    """In words."""
+    in_use: int = 0
+    """Virtual servers that stay because of connections through them; the next removal looks again."""
 
 
 async def cleanup(excluded: tuple[Network, ...] = ()) -> list[str]:
@@ -26,24 +40,33 @@ async def cleanup(excluded: tuple[Network, ...] = ()) -> list[str]:
     Raises:
         BackendError: the kernel refuses it
     """
-    return await remove(excluded, {tool: {} for tool in every_tool()})
+    return (await remove(excluded, {tool: {} for tool in every_tool()}, spare_in_use=False)).removed
 
 
-async def remove(excluded: tuple[Network, ...], tools: Mapping[Tool, Mapping[str, Collection[str]]]) -> list[str]:
+async def remove(
+    excluded: tuple[Network, ...], tools: Mapping[Tool, Mapping[str, Collection[str]]], *, spare_in_use: bool
+) -> Removal:
     """Remove everything as `cleanup` does, but for chains that another mode has under the same name.
+
+    A connection that IPVS has translated is in nobody's NAT: without its virtual server it is lost. As new ones are
+    translated before they get that far, a virtual server may stay, with its address, until it has no connections.
 
     Args:
         excluded: networks whose virtual servers are not ours
         tools: to delete chains with, each in its own tables, and what to spare there: chains by table
+        spare_in_use: whether TCP servers with connections stay, and with them the interface, and the sets by which
+            they are known
 
     Raises:
         BackendError: the kernel refuses it
     """
     try:
-        removed = _remove_servers(excluded)
+        removed, in_use = _remove_servers(excluded, spare_in_use=spare_in_use)
         for tool, spared in tools.items():
             removed += await remove_rules(tool, spared)
-        return [*removed, *_remove_sets(), *_remove_interface()]
+        if in_use:
+            return Removal(removed, in_use)
+        return Removal([*removed, *_remove_sets(), *_remove_interface()])
     except OSError as error:
         raise BackendError(f"cannot clean up after IPVS mode: {error}") from error
 
@@ -61,24 +84,36 @@ def left_anything() -> bool:
         links.close()
 
 
-def _remove_servers(excluded: tuple[Network, ...]) -> list[str]:
+def _remove_servers(excluded: tuple[Network, ...], *, spare_in_use: bool) -> Removal:
     try:
         ipvs = IpvsSocket()
     except FileNotFoundError:
-        return []  # no IPVS, no virtual servers
+        return Removal([])  # no IPVS, no virtual servers
     sockets = Sockets(ipvs, SetSocket(), LinkSocket())
     try:
         nothing = DesiredState(IpvsOptions(excluded=excluded))
-        found = []
+        in_use = _in_use() if spare_in_use else frozenset()
+        found, spared = [], []
         for family in Family:
             state = readback.read(sockets, family)
-            found += repair.plan(nothing, state, ()).delta.servers_removed
+            ours = repair.plan(nothing, state, ()).delta.servers_removed
+            spared += [key for key in ours if key in in_use]
+            unused = [key for key in ours if key not in in_use]
+            found += unused
+            if unneeded := state.addresses - {key.address for key in state.servers.keys() - set(unused)}:
+                sockets.links.remove(state.interface, unneeded)
         refused = ipvs.perform([ipvs.delete_server(key) for key in found]).refused
         if refused:
             raise OSError(refused[0].answer.error, str(refused[0]))
     finally:
         sockets.close()
-    return [f"{len(found)} virtual servers"] if found else []
+    return Removal([f"{len(found)} virtual servers"] if found else [], len(spared))
+
+
+def _in_use() -> frozenset[ServerKey]:
+    """The TCP servers with connections; clients of the other protocols do not end what they have."""
+    servers = read_real_servers()
+    return frozenset(key for key, real in servers.items() if key.protocol == _TCP and any(r.connections for r in real))
 
 
 async def remove_rules(tool: Tool, spared: Mapping[str, Collection[str]]) -> list[str]:

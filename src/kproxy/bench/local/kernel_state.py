@@ -2,19 +2,16 @@
 
 import asyncio
 import re
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from kproxy.bench.local.contenders import Mode
 from kproxy.kernel.netlink import attributes, each_attribute, reread, text
 from kproxy.kernel.nftnl import protocol
 from kproxy.kernel.nftnl.protocol import SUBSYSTEM, generic
 from kproxy.kernel.nftnl.transaction import NftSocket
-from kproxy.lab.namespaces import Namespace
-
-T = TypeVar("T")
+from kproxy.kernel.processes import run_blocking
 
 _KIB: Final = 1024
 _QUIET: Final = 256 << 10
@@ -53,30 +50,26 @@ async def settled_memory(patience: float = 15.0) -> KernelMemory:
         before = after
 
 
-def count_objects(namespace: Namespace, mode: Mode) -> int | None:
-    """How many objects a namespace holds that a proxy in that mode makes; None where they cannot be counted.
+def count_objects(mode: Mode) -> int:
+    """How many objects this thread's network namespace holds of the kinds that a proxy in that mode makes.
 
     Chains, sets, rules and set elements of nf_tables; chains and rules of iptables; virtual and real servers of IPVS.
     In userspace mode, the elements and rules that redirect.
+
+    Raises:
+        OSError: not permitted, or the program that lists them is missing or fails
     """
     match mode:
         case Mode.NFTABLES | Mode.USERSPACE:
-            return namespace.run(_nf_tables)
+            return sum(nf_tables_objects().values())
         case Mode.IPTABLES | Mode.IPTABLES_NFT:
-            return _lines(namespace, [f"iptables-{mode.variant}-save"], rb"^(?:-A|:KUBE)")
+            return _lines([f"iptables-{mode.variant}-save"], rb"^(?:-A|:KUBE)")
         case Mode.IPVS:
-            return _lines(namespace, ["ipvsadm", "--save", "--numeric"], rb"^-[Aa]")
+            return _lines(["ipvsadm", "--save", "--numeric"], rb"^-[Aa]")
 
 
-def _lines(namespace: Namespace, argv: Sequence[str], wanted: bytes) -> int | None:
-    def listed() -> bytes:
-        return subprocess.run(argv, check=True, capture_output=True, timeout=_LIST_SECONDS).stdout
-
-    try:
-        output = namespace.run(listed)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return len(re.findall(wanted, output, re.MULTILINE))
+def _lines(argv: Sequence[str], wanted: bytes) -> int:
+    return len(re.findall(wanted, run_blocking(argv, time_limit=_LIST_SECONDS), re.MULTILINE))
 
 
 def nf_tables_objects() -> dict[str, int]:
@@ -90,13 +83,6 @@ def nf_tables_objects() -> dict[str, int]:
         return reread(lambda: _dump_nf_tables(socket), 5)
     finally:
         socket.close()
-
-
-def _nf_tables() -> int | None:
-    try:
-        return sum(nf_tables_objects().values())
-    except OSError:
-        return None
 
 
 def _dump_nf_tables(socket: NftSocket) -> dict[str, int]:

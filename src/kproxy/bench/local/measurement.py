@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -14,11 +15,12 @@ from kproxy.bench.cluster import Size
 from kproxy.bench.local import daemon_metrics, load_programs
 from kproxy.bench.local.churning import churning
 from kproxy.bench.local.contenders import Contender, Mode, settings
+from kproxy.bench.local.daemon_metrics import MetricsError
 from kproxy.bench.local.effort import Effort
 from kproxy.bench.local.kernel_state import count_objects, kernel_memory, settled_memory
 from kproxy.bench.local.load_programs import LoadError
-from kproxy.bench.local.testbed import ENDPOINT_PORT, ENDPOINTS, THROUGHPUT_PORT, Testbed
-from kproxy.bench.local.usage import Usage
+from kproxy.bench.local.testbed import CLIENT, ENDPOINT_PORT, ENDPOINTS, THROUGHPUT_PORT, Testbed
+from kproxy.bench.local.usage import AT_REST, Usage, at_rest
 from kproxy.bench.results.schema import Run
 from kproxy.kernel.processes import ProcessError, run_blocking
 from kproxy.lab.commits import CommitMonitor
@@ -31,9 +33,6 @@ _WARM_UP: Final = 2
 _FEWEST_CHANGES: Final = 3
 _OFFSETS = itertools.count(1 << 16)
 """Each changed endpoint has an address that none had before."""
-_SETTLE: Final = 0.5
-_AT_REST: Final = 0.02
-"""Share of a core below which a proxy counts as done with its start: the other IP family, comparisons, collections."""
 _REST_SECONDS: Final = 60.0
 
 
@@ -133,22 +132,26 @@ class _Round:
         self._run.add("cpu_start", [Usage.of(self._pid).cpu])
 
     async def rest(self) -> None:
-        """Wait until the proxy has nothing more to do."""
+        """Wait until the proxy has nothing more to do, by its CPU and by its own account.
+
+        A proxy may wait for the kernel in the midst of a sync, as for a module's file.
+        """
         self._told("coming to rest")
         deadline = now() + _REST_SECONDS
-        busy = 1.0
-        while busy > _AT_REST and now() < deadline:
-            begin, at = Usage.of(self._pid).cpu, now()
-            await asyncio.sleep(_SETTLE)
-            busy = (Usage.of(self._pid).cpu - begin) / (now() - at)
-        if busy > _AT_REST:
+        while True:
+            busy = await at_rest(self._pid, deadline - now())
+            metrics = await self._metrics()
+            synced = daemon_metrics.first_sync(metrics)
+            if synced is not None or not metrics or now() > deadline:
+                break
+        self._run.add("full_sync", [] if synced is None else [synced])
+        if busy > AT_REST:
             self._run.problems.append(f"not at rest {_REST_SECONDS:g} s after its start: {busy:.0%} of a core")
+        if metrics and synced is None:
+            self._problem(f"full sync: the daemon accounts for none {_REST_SECONDS:g} s after its start")
 
     async def idle(self) -> None:
         self._told("idle")
-        async with self._testbed.lab.http(NODE.name) as http:
-            synced = daemon_metrics.first_sync(await daemon_metrics.scrape(http))
-        self._run.add("full_sync", [] if synced is None else [synced])
         begin, at = Usage.of(self._pid), now()
         self._run.add("resident", [float(begin.resident)])
         await asyncio.sleep(self._effort.idle_seconds)
@@ -200,33 +203,48 @@ class _Round:
         if not seconds:
             return
         self._told("wrk")
+        client, server = (partial(testbed.lab.process, where) for where in (CLIENT, ENDPOINTS))
         requests = load_programs.requests_per_second
-        await self._load("requests_direct", lambda: requests(testbed.lab, testbed.direct(0), seconds))
-        await self._load("requests", lambda: requests(testbed.lab, self._services[-1], seconds))
+        await self._load("requests_direct", lambda: requests(client, testbed.direct(0), seconds))
+        await self._load("requests", lambda: requests(client, self._services[-1], seconds))
         self._told("iperf3")
+        listener = ("", THROUGHPUT_PORT)
+        direct = (cluster.pod_address(self._size.services + 1), THROUGHPUT_PORT)
+        service = testbed.service(self._size.services + 1)
         bits = load_programs.bits_per_second
-        async with testbed.lab.process(ENDPOINTS, ["iperf3", "--server", "--port", str(THROUGHPUT_PORT)]):
-            direct = (cluster.pod_address(self._size.services + 1), THROUGHPUT_PORT)
-            service = testbed.service(self._size.services + 1)
-            await testbed.listens(direct)
-            await self._load("throughput_direct", lambda: bits(testbed.lab, direct, seconds))
-            await self._load("throughput", lambda: bits(testbed.lab, service, seconds))
+        await self._load("throughput_direct", lambda: bits(client, server, direct, listener, seconds))
+        await self._load("throughput", lambda: bits(client, server, service, listener, seconds))
 
     async def finish(self, mode: Mode) -> None:
         self._told("counting")
         self._run.add("resident_peak", [float(Usage.of(self._pid).peak)])
-        async with self._testbed.lab.http(NODE.name) as http:
-            self._run.metrics = await daemon_metrics.scrape(http)
-        objects = await asyncio.to_thread(count_objects, self._testbed.node, mode)
-        if objects is not None:
+        self._run.metrics = await self._metrics()
+        try:
+            objects = await asyncio.to_thread(self._testbed.node.run, partial(count_objects, mode))
+        except OSError as error:
+            self._problem(f"kernel objects cannot be counted: {error}")
+        else:
             self._run.add("kernel_objects", [float(objects)])
+
+    async def _metrics(self) -> dict[str, float]:
+        """The daemon's own; empty, with a remark, when it does not answer."""
+        try:
+            async with self._testbed.lab.http(NODE.name) as http:
+                return await daemon_metrics.scrape(http)
+        except MetricsError as error:
+            self._problem(f"the daemon's metrics: {error}")
+            return {}
 
     async def _load(self, name: str, measured: Callable[[], Awaitable[float]]) -> None:
         try:
             self._run.add(name, [await measured()])
         except LoadError as error:
-            if (words := str(error)) not in self._run.problems:
-                self._run.problems.append(words)
+            self._problem(str(error))
+
+    def _problem(self, words: str) -> None:
+        """State it once, whatever the number of rounds."""
+        if words not in self._run.problems:
+            self._run.problems.append(words)
 
     async def _change(self) -> tuple[float, float]:
         """Exchange the endpoint; gives when it was written, and how long it took for a connection to see it."""

@@ -113,14 +113,6 @@ class Testbed:
                 raise LabUnavailableError("endpoints do not answer, even without a Service")
             yield testbed
 
-    async def listens(self, target: Target) -> None:
-        """Wait until somebody listens there, for a few seconds at most."""
-        for _ in range(100):
-            found = await self.prober.connect([target], 1, 0.0)
-            if not found.failed:
-                return
-            await asyncio.sleep(0.05)
-
     @staticmethod
     def direct(member: int) -> Target:
         """An endpoint's own address."""

@@ -1,10 +1,15 @@
 """What a process has used, the programs that it ran included (proc(5))."""
 
+import asyncio
 import contextlib
 import os
+import time
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
+AT_REST: Final = 0.02
+"""Share of a core below which a proxy counts as done with its start: the other IP family, comparisons, collections."""
+_SETTLE: Final = 0.5
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _CHILDREN_USER, _CHILDREN_SYSTEM = 13, 14
 """Columns of /proc/PID/stat after the name in parentheses."""
@@ -31,6 +36,23 @@ class Usage(NamedTuple):
                 cpu, resident, peak = cls.of(child)
                 found = cls(found.cpu + cpu, found.resident + resident, found.peak + peak)
         return found
+
+
+async def at_rest(pid: int, patience: float) -> float:
+    """Wait until a process has nothing more to do; gives the share of a core that it still used at the end.
+
+    More than `AT_REST`: patience, in seconds, was over.
+
+    Raises:
+        OSError: it has ended
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        begin, at = Usage.of(pid).cpu, time.monotonic()
+        await asyncio.sleep(_SETTLE)
+        busy = (Usage.of(pid).cpu - begin) / (time.monotonic() - at)
+        if busy <= AT_REST or time.monotonic() > deadline:
+            return busy
 
 
 def _threads(pid: int) -> float:

@@ -4,16 +4,20 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import aiohttp
 from lightkube import KubeConfig
 from lightkube.core.exceptions import ConfigError
 
-from kproxy.bench.local import daemon_metrics
 from kproxy.bench.progress import Progress
+from kproxy.bench.remote.daemon import DaemonMetrics
 from kproxy.bench.remote.measurement import Extent, measure, own_address
+from kproxy.bench.remote.node import KernelMemoryGrowth, KernelObjects, ProxyUsage
+from kproxy.bench.remote.proxy_pods import ProxyPods
+from kproxy.bench.remote.witnesses import Witnesses
 from kproxy.bench.remote.workspace import Workspace, WorkspaceError
 from kproxy.bench.results.noise import NoiseMeter
 from kproxy.bench.results.schema import Result
+from kproxy.inspect.detection.detect import detect
+from kproxy.inspect.detection.endpoint import DEFAULT_METRICS
 from kproxy.lab.probe import now
 
 CONTENDER = "cluster"
@@ -28,6 +32,7 @@ class Options(NamedTuple):
     yes: bool
     address: str
     metrics_url: str
+    daemon_set: str
     extent: Extent
 
 
@@ -39,18 +44,28 @@ async def run(options: Options, result: Result, progress: Progress) -> None:
     """
     address = options.address or own_address(*_server(options))
     meter, begin = NoiseMeter(), now()
-    found = result.run(CONTENDER, await _mode(options.metrics_url), options.extent.services, options.extent.endpoints)
+    progress.doing("looking for the proxy")
+    detection = await detect(urlsplit(options.metrics_url).netloc or DEFAULT_METRICS)
+    extent = options.extent
+    found = result.run(CONTENDER, detection.mode or "unknown mode", extent.services, extent.endpoints)
     try:
         async with Workspace.open(options.kubeconfig, options.context, options.namespace, yes=options.yes) as workspace:
             progress.note(f"working in namespace {workspace.namespace}, run {workspace.run}, endpoints at {address}")
             meter.probe()
+            seen_by = (
+                ProxyUsage(found, detection),
+                KernelMemoryGrowth(found, detection),
+                KernelObjects(found, detection),
+                DaemonMetrics(found, options.metrics_url),
+                ProxyPods(found, workspace.client, options.daemon_set),
+            )
+            witnesses = Witnesses(found, seen_by, progress.doing)
             try:
-                await measure(workspace, address, options.extent, found, progress.doing, lambda: progress.advance(1.0))
+                await measure(
+                    workspace, address, extent, witnesses, found, progress.doing, lambda: progress.advance(1.0)
+                )
             finally:
                 progress.doing("cleaning up")
-        if options.metrics_url:
-            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
-                found.metrics = await daemon_metrics.scrape(http, options.metrics_url)
     finally:
         meter.probe()
         result.noise, result.seconds = meter.result(), now() - begin
@@ -66,17 +81,3 @@ def _server(options: Options) -> tuple[str, int]:
         raise WorkspaceError("the kubeconfig has no current context: name one with --context")
     parts = urlsplit(single.cluster.server)
     return parts.hostname or "", parts.port or 443
-
-
-async def _mode(metrics_url: str) -> str:
-    """The proxy's own word, where its metrics can be asked."""
-    if not metrics_url:
-        return "unknown mode"
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http,
-            http.get(metrics_url.removesuffix("/metrics") + "/proxyMode") as response,
-        ):
-            return (await response.text()).strip()[:20] or "unknown mode"
-    except (aiohttp.ClientError, TimeoutError):
-        return "unknown mode"

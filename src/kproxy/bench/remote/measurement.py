@@ -1,11 +1,12 @@
-"""A cluster's proxies as a client on one of its nodes meets them: updates, and connection set-up.
+"""A cluster's proxies as a client on one of its nodes meets them: updates, connection set-up, and load.
 
-The endpoints are two servers of this process, on ports of their own, at an address of this host that the cluster can
-reach. A change moves a Service from one to the other.
+The endpoints are servers of this process, on ports of their own, at an address of this host that the cluster can reach.
+A change moves a Service from one to another.
 """
 
 import asyncio
 import socket
+from asyncio import Server
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import IPv4Address, ip_address
@@ -14,6 +15,8 @@ from typing import Final, NamedTuple
 from kproxy.bench.local import prober
 from kproxy.bench.local.endpoint import Endpoint
 from kproxy.bench.local.prober import Await, Connect, Moment, Reach, Target
+from kproxy.bench.remote import load
+from kproxy.bench.remote.witnesses import Witnesses
 from kproxy.bench.remote.workspace import Workspace
 from kproxy.bench.results.schema import Run
 from kproxy.lab.probe import now
@@ -35,24 +38,39 @@ class Extent(NamedTuple):
     endpoints: int
     changes: int
     connections: int
+    load_seconds: int
+    """Of wrk and iperf3, with and without a Service; 0: none."""
     patience: float
     """Seconds that the cluster's proxy has for anything."""
 
 
+class _Servers(NamedTuple):
+    """Endpoints at one address, each at a port of its own."""
+
+    first: Server
+    second: Server
+    stream: Server
+    """It keeps a port, and shows that its Service works, until iperf3 takes the port over."""
+
+
 @asynccontextmanager
-async def _servers(address: str) -> AsyncIterator[tuple[Target, Target]]:
-    """Two servers at an address, each on a free port."""
-    loop = asyncio.get_running_loop()
+async def _servers(address: str) -> AsyncIterator[_Servers]:
     async with AsyncExitStack() as stack:
-        targets = []
-        for _ in range(2):
+        loop = asyncio.get_running_loop()
+        servers = []
+        for _ in _Servers._fields:
             try:
                 server = await loop.create_server(Endpoint, address, 0)
             except OSError as error:
                 raise ClusterError(f"cannot listen at {address}: {error.strerror}") from error
             stack.callback(server.close)
-            targets.append((address, server.sockets[0].getsockname()[1]))
-        yield targets[0], targets[1]
+            servers.append(server)
+        yield _Servers(*servers)
+
+
+def _target(server: Server) -> Target:
+    address, port = server.sockets[0].getsockname()[:2]
+    return address, port
 
 
 def own_address(server: str, port: int) -> str:
@@ -73,7 +91,13 @@ def own_address(server: str, port: int) -> str:
 
 
 async def measure(
-    workspace: Workspace, address: str, extent: Extent, run: Run, doing: Callable[[str], None], done: Callable[[], None]
+    workspace: Workspace,
+    address: str,
+    extent: Extent,
+    witnesses: Witnesses,
+    run: Run,
+    doing: Callable[[str], None],
+    done: Callable[[], None],
 ) -> None:
     """Measure into a run.
 
@@ -81,6 +105,7 @@ async def measure(
         workspace: where to make Services
         address: of this host, for endpoints
         extent: how much
+        witnesses: who else adds to the run
         run: where samples go
         doing: called with what is being done
         done: called for each Service made and each change measured
@@ -89,35 +114,58 @@ async def measure(
         ClusterError: cluster IPs do not answer here, or a change is not seen
         WorkspaceError: the API refuses something
     """
-    async with _servers(address) as (first, second):
+    async with _servers(address) as servers:
+        await witnesses.before()
         doing(f"making {extent.services} Services")
         begin = now()
+        first = _target(servers.first)
         ips = await _create(workspace, first, extent, done)
+        stream = await workspace.create(extent.services, [_target(servers.stream)])
         services: list[Target] = [
             (ips[number], _PORT) for number in (0, (extent.services - 1) // 2, extent.services - 1)
         ]
         doing("waiting until they answer")
-        reached = await asyncio.to_thread(prober.reach, Reach(services, extent.patience))
+        reached = await asyncio.to_thread(prober.reach, Reach([*services, (stream, _PORT)], extent.patience))
         if reached.at is None:
             raise ClusterError(
                 f"cluster IPs do not answer within {extent.patience:g} s: run this on a node, or in a pod of the "
                 f"cluster, at whose address the cluster's proxies reach it"
             )
-        run.add("start_to_synced", [reached.at - begin])
+        run.add("creation_to_synced", [reached.at - begin])
+        await witnesses.created()
         doing("connections")
-        connected = await asyncio.to_thread(
-            prober.connect, Connect([first, *services], extent.connections, extent.patience)
-        )
-        for name, seconds in zip(("direct", "first", "middle", "last"), connected.seconds, strict=True):
-            run.add(f"connect_{name}", seconds)
+        await _connections([first, *services], extent, run)
+        await witnesses.changing()
         doing("changes")
-        latencies: list[float] = []
-        try:
-            for number in range(extent.changes):
-                latencies.append(await _change(workspace, services[-1], extent, (second, first)[number % 2]))
-                done()
-        finally:
-            run.add("update_connection", latencies)
+        await _changes(workspace, services[-1], extent, (_target(servers.second), first), run, done)
+        await witnesses.changed(extent.changes)
+        await load.measure(first, services[-1], servers.stream, (stream, _PORT), extent.load_seconds, run, doing)
+        await witnesses.finished()
+
+
+async def _connections(targets: list[Target], extent: Extent, run: Run) -> None:
+    found = await asyncio.to_thread(prober.connect, Connect(targets, extent.connections, extent.patience))
+    for name, seconds in zip(("direct", "first", "middle", "last"), found.seconds, strict=True):
+        run.add(f"connect_{name}", seconds)
+    if found.failed:
+        run.problems.append(f"{found.failed} of {extent.connections * len(targets)} connections failed")
+
+
+async def _changes(
+    workspace: Workspace,
+    service: Target,
+    extent: Extent,
+    endpoints: tuple[Target, Target],
+    run: Run,
+    done: Callable[[], None],
+) -> None:
+    latencies: list[float] = []
+    try:
+        for number in range(extent.changes):
+            latencies.append(await _change(workspace, service, extent, endpoints[number % 2]))
+            done()
+    finally:
+        run.add("update_connection", latencies)
 
 
 async def _create(workspace: Workspace, target: Target, extent: Extent, done: Callable[[], None]) -> list[str]:

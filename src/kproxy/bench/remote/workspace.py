@@ -37,7 +37,7 @@ class Workspace:
     """What the benchmark may touch: objects that it made itself, in one namespace. Nothing else is ever deleted."""
 
     def __init__(self, client: AsyncClient, namespace: str, run: str) -> None:
-        self._client, self.namespace, self.run = client, namespace, run
+        self.client, self.namespace, self.run = client, namespace, run
 
     @classmethod
     @asynccontextmanager
@@ -70,11 +70,11 @@ class Workspace:
     async def _claim(self, *, yes: bool) -> bool:
         """Make the namespace; False when it is somebody else's."""
         try:
-            there = await self._client.get(Namespace, self.namespace)
+            there = await self.client.get(Namespace, self.namespace)
         except ApiError as error:
             if error.status.code != _NOT_FOUND:
                 raise
-            await self._client.create(Namespace(metadata=ObjectMeta(name=self.namespace, labels=self._labels())))
+            await self.client.create(Namespace(metadata=ObjectMeta(name=self.namespace, labels=self._labels())))
             return True
         labels = there.metadata.labels if there.metadata and there.metadata.labels else {}
         if labels.get(MANAGED_BY) == TOOL:
@@ -91,13 +91,13 @@ class Workspace:
     async def create(self, number: int, endpoints: Sequence[Target]) -> str:
         """Make a Service with one slice of endpoints; gives its cluster IP."""
         name = f"service-{number}"
-        service = await self._client.create(
+        service = await self.client.create(
             Service(
                 metadata=ObjectMeta(name=name, namespace=self.namespace, labels=self._labels()),
                 spec=ServiceSpec(ports=[ServicePort(port=80, name=_PORT)]),
             )
         )
-        await self._client.create(
+        await self.client.create(
             EndpointSlice(
                 metadata=ObjectMeta(
                     name=f"{name}-1",
@@ -119,28 +119,28 @@ class Workspace:
     async def set_port(self, number: int, port: int) -> None:
         """Have a Service's endpoints listen elsewhere: the change that is measured."""
         patch = {"ports": [{"name": _PORT, "port": port, "protocol": "TCP"}]}
-        await self._client.patch(
+        await self.client.patch(
             EndpointSlice, f"service-{number}-1", patch, namespace=self.namespace, patch_type=PatchType.MERGE
         )
 
     async def clean_up(self, *, delete_namespace: bool) -> int:
         """Delete what carries this run's labels, and check that it is gone; gives how many objects it was."""
         selector: _Selector = {MANAGED_BY: TOOL, RUN: self.run}
-        slices = [s.metadata async for s in self._client.list(EndpointSlice, namespace=self.namespace, labels=selector)]
-        services = [s.metadata async for s in self._client.list(Service, namespace=self.namespace, labels=selector)]
+        slices = [s.metadata async for s in self.client.list(EndpointSlice, namespace=self.namespace, labels=selector)]
+        services = [s.metadata async for s in self.client.list(Service, namespace=self.namespace, labels=selector)]
         for metadata in slices:
             await self._delete_object(EndpointSlice, metadata)
         for metadata in services:
             await self._delete_object(Service, metadata)
         if delete_namespace:
             with _gone_is_fine():
-                await self._client.delete(Namespace, self.namespace)
+                await self.client.delete(Namespace, self.namespace)
         return len(slices) + len(services)
 
     async def _delete_object(self, kind: type[Service] | type[EndpointSlice], metadata: ObjectMeta | None) -> None:
         if metadata and metadata.name:
             with _gone_is_fine():
-                await self._client.delete(kind, metadata.name, namespace=self.namespace)
+                await self.client.delete(kind, metadata.name, namespace=self.namespace)
 
     def _labels(self) -> dict[str, str]:
         return {MANAGED_BY: TOOL, RUN: self.run}

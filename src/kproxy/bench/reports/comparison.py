@@ -26,7 +26,7 @@ def compare(before: Result, after: Result) -> Table:
 def differences(before: Result, after: Result) -> list[str]:
     """What keeps two results from being comparable: another machine, kernel or Python, or other settings."""
     found = []
-    for name in ("processor", "cores", "memory", "kernel", "python"):
+    for name in ("processor", "emulated", "cores", "memory", "kernel", "python"):
         old, new = getattr(before.machine, name), getattr(after.machine, name)
         if old != new:
             found.append(f"{name}: {old} and {new}")

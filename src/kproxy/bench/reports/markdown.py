@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kproxy.bench.reports.tables import NOTES, Table, by_size, heading, problems, side_by_side
+from kproxy.bench.reports.tables import NOTES, Table, between_modes, by_size, heading, problems, side_by_side
 from kproxy.bench.results.figures import FIGURES
 from kproxy.bench.results.schema import Result
 
@@ -31,7 +31,7 @@ def _lines(result: Result) -> Iterator[str]:
     if missing := problems(result):
         yield from ("Not measured, or not as it should be:", "", *(f"- {words}" for words in missing), "")
     yield from (NOTES, "")
-    for shown in (*side_by_side(result), *by_size(result)):
+    for shown in (*side_by_side(result), *between_modes(result), *by_size(result)):
         yield from table(shown)
     yield from ("## What the figures are", "")
     used = {name for run in result.runs for name in run.figures}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from html import escape
 
 from kproxy.bench.reports.charts import CHARTS, draw
-from kproxy.bench.reports.tables import NOTES, Table, by_size, heading, problems, side_by_side
+from kproxy.bench.reports.tables import NOTES, Table, between_modes, by_size, heading, problems, side_by_side
 from kproxy.bench.results.figures import FIGURES
 from kproxy.bench.results.schema import Result
 
@@ -50,7 +50,7 @@ def _parts(result: Result) -> Iterator[str]:
     yield '<h2>Charts</h2><p class="note">Medians; bars are their 95 % confidence intervals.</p><div class="charts">'
     yield from (f"<figure>{svg}</figure>" for chart in CHARTS if (svg := draw(chart, result)) is not None)
     yield f'</div><h2>Figures</h2><p class="note">{escape(NOTES)}</p>'
-    for shown in (*side_by_side(result), *by_size(result)):
+    for shown in (*side_by_side(result), *between_modes(result), *by_size(result)):
         yield from _table(shown)
     yield "<h2>What the figures are</h2><dl>"
     used = {name for run in result.runs for name in run.figures}

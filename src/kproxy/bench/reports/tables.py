@@ -10,6 +10,9 @@ from kproxy.bench.results.schema import Result, Run
 from kproxy.bench.results.spread import ratio as ratio_of
 from kproxy.bench.results.spread import spread
 
+_FEWEST = 3
+"""Samples below which a ratio has no interval."""
+
 
 class Table(NamedTuple):
     title: str
@@ -23,14 +26,23 @@ NOTES = (
     "take it as an anecdote."
 )
 
+EMULATED = (
+    "a program imitates the processor (QEMU, without KVM or another hypervisor's help), ten to thirty times slower "
+    "than a real one: absolute figures are those of no machine. Compare the modes of this run with each other, and "
+    "nothing with another result. What the host did meanwhile is seen in the spread only"
+)
+
 
 def heading(result: Result) -> list[tuple[str, str]]:
     """What was run, on what, and how quiet it was."""
     machine = result.machine
     version = f"kproxy {machine.kproxy}{f' ({machine.commit})' if machine.commit else ''}, Python {machine.python}"
+    hardware = f"{machine.cores} × {machine.processor}, {quantity(machine.memory, Unit.BYTES)}, {machine.kernel}"
+    virtual = f", a virtual machine ({machine.virtualisation})" if machine.virtualisation else ""
     lines = [
         ("Started", f"{result.started}, took {result.seconds / 60:.1f} min"),
-        ("Machine", f"{machine.cores} × {machine.processor}, {quantity(machine.memory, Unit.BYTES)}, {machine.kernel}"),
+        ("Machine", f"{hardware}{virtual}"),
+        *([("Emulated", EMULATED)] if machine.emulated else []),
         ("Versions", ", ".join([version, *(f"{name} {version}" for name, version in machine.programs.items())])),
         ("Command", " ".join(result.command)),
         *((f"Contender {name}", " ".join(command)) for name, command in result.contenders.items()),
@@ -94,13 +106,39 @@ def side_by_side(result: Result) -> Iterator[Table]:
             yield Table(f"{first} ÷ {other}", ["", "figure", first, other, "ratio [95 %]", "verdict"], rows)
 
 
+def between_modes(result: Result) -> Iterator[Table]:
+    """Of an emulated machine, whose ratios are all that counts: each mode's figures as multiples of the first one's."""
+    if not result.machine.emulated:
+        return
+    for services, endpoints in dict.fromkeys((run.services, run.endpoints) for run in result.runs):
+        runs = [run for run in result.runs if (run.services, run.endpoints) == (services, endpoints)]
+        rows = [
+            [FIGURES[name].title, *(_multiple(run, runs[0], name) for run in runs[1:])]
+            for name in FIGURES
+            if name in runs[0].figures and any(name in run.figures for run in runs[1:])
+        ]
+        if rows:
+            header = ["", *(f"{run.mode} ÷ {runs[0].mode}" for run in runs[1:])]
+            yield Table(f"Modes beside each other, {services:,} Services × {endpoints} endpoints", header, rows)
+
+
+def _multiple(run: Run, base: Run, name: str) -> str:
+    if name not in run.figures:
+        return "–"
+    found = ratio_of(run.figures[name].rounds, base.figures[name].rounds)
+    if found is None:
+        return "–"
+    fewest = min(len(each.figures[name].samples) for each in (run, base))
+    return f"{found.value:.2f} ×" if fewest < _FEWEST else ratio(found)
+
+
 def verdict(name: str, run: Run, rival: Run) -> tuple[str, str]:
     """The ratio of two runs in a figure that both have, and what to make of it."""
     found = ratio_of(run.figures[name].rounds, rival.figures[name].rounds)
     if found is None:
         return "–", "not comparable: zero"
     fewest = min(len(run.figures[name].samples), len(rival.figures[name].samples))
-    if fewest < 3:
+    if fewest < _FEWEST:
         return f"{found.value:.2f} ×", f"too few samples ({fewest}) to tell"
     if not found.excludes_one:
         return ratio(found), "no difference beyond noise"

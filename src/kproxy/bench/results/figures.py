@@ -27,8 +27,19 @@ FIGURES = {
         Unit.SECONDS,
         "from the start of the process until connections to the first, the middle and the last Service are answered",
     ),
+    "creation_to_synced": Definition(
+        "creation to synced",
+        Unit.SECONDS,
+        "from the first write of the benchmark's Services until connections to the first, the middle and the last are "
+        "answered",
+    ),
     "full_sync": Definition(
         "full sync", Unit.SECONDS, "the daemon's own account of its first sync: sync_proxy_rules_duration_seconds"
+    ),
+    "sync_duration": Definition(
+        "sync after a change",
+        Unit.SECONDS,
+        "the daemon's own account, the mean over all changes: sync_proxy_rules_duration_seconds",
     ),
     "update_kernel": Definition(
         "rule update, kernel",
@@ -63,19 +74,46 @@ FIGURES = {
         "throughput, no Service", Unit.BITS_PER_SECOND, "the same to an endpoint's own address", True
     ),
     "cpu_start": Definition("CPU until synced", Unit.SECONDS, "of the proxy and the programs it ran"),
+    "cpu_creation": Definition(
+        "CPU from creation until synced",
+        Unit.SECONDS,
+        "of this node's proxy and the programs it ran, while the benchmark's Services were made",
+    ),
     "cpu_change": Definition(
         "CPU for one change", Unit.SECONDS, "of the proxy and the programs it ran, the kernel's share included"
     ),
-    "cpu_idle": Definition("idle CPU", Unit.SHARE, "share of one core with nothing to do"),
+    "cpu_idle": Definition("idle CPU", Unit.SHARE, "share of one core while the benchmark changes nothing"),
     "resident": Definition("resident memory", Unit.BYTES, "of the proxy once synced"),
     "resident_peak": Definition("peak of resident memory", Unit.BYTES, "of the proxy until the end of the run"),
+    "pods_cpu_before": Definition(
+        "CPU of the proxy's pods, before",
+        Unit.SHARE,
+        "share of one core of each of the DaemonSet's pods before there were any of the benchmark's Services, averaged "
+        "by metrics-server over its window (metrics.k8s.io)",
+    ),
+    "pods_cpu": Definition(
+        "CPU of the proxy's pods, changes",
+        Unit.SHARE,
+        "the same, over the first window that ended after the last change: most of it may lie before the first one",
+    ),
+    "pods_memory_before": Definition(
+        "memory of the proxy's pods, before",
+        Unit.BYTES,
+        "working set of each of the DaemonSet's pods before there were any of the benchmark's Services "
+        "(metrics.k8s.io)",
+    ),
+    "pods_memory": Definition("memory of the proxy's pods", Unit.BYTES, "the same after the last change"),
     "kernel_memory": Definition(
         "kernel memory",
         Unit.BYTES,
-        "growth of unreclaimable slab, vmalloc and per-CPU memory (/proc/meminfo) over the run's start",
+        "growth of unreclaimable slab, vmalloc and per-CPU memory (/proc/meminfo, of the whole machine) from before "
+        "the Services until synced",
     ),
     "kernel_slab": Definition("… of which slab", Unit.BYTES, "growth of SUnreclaim"),
     "kernel_objects": Definition(
         "kernel objects", Unit.COUNT, "rules, chains, sets and elements, or virtual and real servers, as listed back"
+    ),
+    "kernel_objects_added": Definition(
+        "kernel objects added", Unit.COUNT, "by how many the same grew with the benchmark's Services"
     ),
 }

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import kproxy
 from kproxy.bench.results.schema import Machine
@@ -17,23 +18,46 @@ _PROGRAMS = {
     "nft": ["nft", "--version"],
     "iptables-legacy": ["iptables-legacy", "--version"],
     "iptables-nft": ["iptables-nft", "--version"],
+    "ipvsadm": ["ipvsadm", "--version"],
 }
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)+\S*)")
 _PATIENCE = 5.0
+_EMULATED_PROCESSOR = re.compile(r"\bQEMU TCG CPU\b")
+_EMULATOR: Final = "qemu"
+"""What systemd-detect-virt(1) calls QEMU without KVM or another hypervisor below: it asks the CPUID leaf 0x40000000."""
 
 
 def describe() -> Machine:
     """The machine that we are on, as far as it tells."""
+    processor, virtualisation = _processor(), _virtualisation()
     return Machine(
         kernel=f"{platform.system()} {platform.release()}",
-        processor=_processor(),
+        processor=processor,
         cores=len(os.sched_getaffinity(0)),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         python=platform.python_version(),
         kproxy=kproxy.__version__,
         commit=_commit(),
         programs={name: _version(argv) for name, argv in _PROGRAMS.items()},
+        virtualisation=virtualisation,
+        emulated=is_emulated(processor, virtualisation),
     )
+
+
+def is_emulated(processor: str, virtualisation: str) -> bool:
+    """Whether a program imitates the processor.
+
+    Args:
+        processor: its model's name in /proc/cpuinfo; QEMU's own models have such names under hypervisors as well,
+            except for the one that has all that the emulator can do
+        virtualisation: what systemd-detect-virt(1) says
+    """
+    return virtualisation == _EMULATOR or _EMULATED_PROCESSOR.search(processor) is not None
+
+
+def _virtualisation() -> str:
+    said = _output(["systemd-detect-virt", "--vm"]).strip()
+    return said if re.fullmatch(r"[a-z0-9-]+", said) and said != "none" else ""
 
 
 def _processor() -> str:

@@ -27,6 +27,10 @@ class Machine(msgspec.Struct, frozen=True):
     """Of the working copy, with `+` where it was changed; empty outside one."""
     programs: dict[str, str] = {}
     """Version by name; `missing` where it is not installed."""
+    virtualisation: str = ""
+    """What systemd-detect-virt(1) says of the virtual machine, such as `kvm`; empty where there is none."""
+    emulated: bool = False
+    """Whether a program imitates the processor: absolute figures are then those of no machine."""
 
 
 class Noise(msgspec.Struct, frozen=True):

@@ -19,7 +19,13 @@ def cluster(
     address: Annotated[
         str, typer.Option(help="Of this host, for the cluster's proxies.  [default: that which reaches the API server]")
     ] = "",
-    metrics_url: Annotated[str, typer.Option(help="This node's proxy's, such as http://127.0.0.1:10249/metrics.")] = "",
+    load_seconds: Annotated[int, typer.Option(min=0, help="Of wrk and iperf3, each; 0: without them.")] = 1,
+    metrics_url: Annotated[
+        str, typer.Option(help="This node's proxy's metrics.", metavar="URL")
+    ] = "http://127.0.0.1:10249/metrics",
+    daemon_set: Annotated[
+        str, typer.Option(help="The proxy's, whose pods' CPU and memory are asked for.", metavar="NAMESPACE/NAME")
+    ] = "kube-system/kube-proxy",
     namespace: Annotated[str, typer.Option(help="Work in this one.  [default: a new one, deleted at the end]")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Work in a namespace that is there already.")] = False,
     clean_up: Annotated[bool, typer.Option("--clean-up", help="Only remove what killed runs left behind.")] = False,
@@ -31,11 +37,14 @@ def cluster(
     Makes a namespace with labelled Services whose endpoints are servers of this command, and takes all of it away at
     the end, also after Ctrl-C, SIGTERM and errors. Nothing that it did not make is touched.
 
+    As root on a node it also measures the proxy's process and the kernel. What cannot be had is left out, and the
+    report says why.
+
     [bold]Examples[/bold]
 
       kproxy bench cluster --context staging --services 500
 
-      kproxy bench cluster --metrics-url http://127.0.0.1:10249/metrics
+      kproxy bench cluster --daemon-set kube-system/kproxy --load-seconds 5
 
       kproxy bench cluster --clean-up       # after a run that was killed
     """
@@ -50,8 +59,10 @@ def cluster(
     from kproxy.bench.results.machine import describe
     from kproxy.bench.results.schema import Result
 
-    extent = Extent(services, endpoints, changes, connections, patience)
-    options = Options(kubeconfig, context or None, namespace, yes, address, metrics_url, extent)
+    if not all(daemon_set.partition("/")):
+        raise typer.BadParameter(f"--daemon-set must be a namespace and a name, with a slash between: {daemon_set!r}")
+    extent = Extent(services, endpoints, changes, connections, load_seconds, patience)
+    options = Options(kubeconfig, context or None, namespace, yes, address, metrics_url, daemon_set, extent)
     command = ["kproxy", *sys.argv[1:]]
     result = Result(
         started=datetime.now(UTC).isoformat(timespec="seconds"),

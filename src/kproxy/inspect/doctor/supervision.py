@@ -1,40 +1,16 @@
-"""Who runs the proxy of this node, a DaemonSet or systemd, and how it is started anew on this node alone."""
+"""How the proxy of this node alone is started anew, and where its configuration is."""
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from kproxy.inspect.detection.processes import ProxyProcess
+from kproxy.inspect.detection.supervision import supervision
 from kproxy.inspect.doctor.cluster_objects import DaemonSet, Pod, describe_pod
 from kproxy.inspect.doctor.finding import Remedy, kubectl_patch, shell
 from kproxy.inspect.doctor.view import NodeView
 
 _NAMES = ("kube-proxy", "kproxy")
-_UNIT = re.compile(r"/([^/]+\.service)$", re.MULTILINE)
 _UNIT_FOLDERS = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
-
-
-class Supervision(NamedTuple):
-    """What starts a process again when it ends."""
-
-    unit: str
-    """Of systemd; empty: none."""
-    in_pod: bool
-
-    def __bool__(self) -> bool:
-        return bool(self.unit) or self.in_pod
-
-
-def supervision(pid: int, proc: Path = Path("/proc")) -> Supervision:
-    """By the control groups of a process (cgroups(7)); nothing when it has ended, or may not be looked at."""
-    try:
-        groups = (proc / str(pid) / "cgroup").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return Supervision("", in_pod=False)
-    in_pod = "kubepods" in groups or "/docker" in groups
-    unit = _UNIT.search(groups)
-    return Supervision("" if in_pod or unit is None else unit.group(1), in_pod)
 
 
 def daemon_sets(view: NodeView) -> list[DaemonSet]:

@@ -3,15 +3,9 @@
 from collections.abc import Iterator
 
 from kproxy.inspect.detection.processes import ProxyProcess
+from kproxy.inspect.detection.supervision import Supervision, supervision
 from kproxy.inspect.doctor.finding import Finding, Remedy, Severity, shell
-from kproxy.inspect.doctor.supervision import (
-    Supervision,
-    config_file,
-    daemon_sets,
-    own_pods,
-    restart,
-    supervision,
-)
+from kproxy.inspect.doctor.supervision import config_file, daemon_sets, own_pods, restart
 from kproxy.inspect.doctor.view import NodeView
 from kproxy.inspect.status.proxy_facts import failures, syncs
 
