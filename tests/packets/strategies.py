@@ -22,7 +22,7 @@ _TARGETS = {"tcp": [8080, 9090], "udp": [5353, 8080]}
 
 
 @st.composite
-def _service(draw: st.DrawFn, name: str) -> Service:
+def _service(draw: st.DrawFn, name: str, *, affinity: bool) -> Service:
     number = NAMES.index(name) + 1
     addresses = {"IPv4": f"10.96.40.{number}", "IPv6": f"fd00:10:96::40{number}"}
     families = draw(st.sampled_from([["IPv4"], ["IPv6"], ["IPv4", "IPv6"], ["IPv6", "IPv4"]]))
@@ -43,7 +43,7 @@ def _service(draw: st.DrawFn, name: str) -> Service:
         "externalIPs": draw(st.lists(st.sampled_from(_EXTERNAL_IPS), max_size=2)),
         "created": f"2026-01-0{draw(st.integers(1, 3))}T00:00:00Z",
     }
-    if draw(st.integers(0, 3)) == 0:
+    if affinity and draw(st.integers(0, 3)) == 0:
         spec["sessionAffinity"] = "ClientIP"
         spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": draw(st.sampled_from([60, 10800]))}}
     if kind == "LoadBalancer":
@@ -97,9 +97,14 @@ def _slices(draw: st.DrawFn, name: str) -> list[EndpointSlice]:
 
 
 @st.composite
-def clusters(draw: st.DrawFn) -> list[KubeObject]:
-    """A few Services and their slices; addresses and node ports may be claimed twice."""
+def clusters(draw: st.DrawFn, *, affinity: bool = True) -> list[KubeObject]:
+    """A few Services and their slices; addresses and node ports may be claimed twice.
+
+    Args:
+        draw: of hypothesis
+        affinity: whether some Services remember their clients
+    """
     objects: list[KubeObject] = []
     for name in draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=len(NAMES), unique=True)):
-        objects += [draw(_service(name)), *draw(_slices(name))]
+        objects += [draw(_service(name, affinity=affinity)), *draw(_slices(name))]
     return objects

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -22,6 +24,8 @@ from kproxy.sources.configuration_file import ConfigurationFile
 from kproxy.sources.errors import SourceError
 
 log = logging.getLogger(__name__)
+
+_THREADS = 4
 
 OpenBackend: TypeAlias = Callable[[KubeProxyConfiguration], Backend]
 
@@ -59,6 +63,7 @@ class _Service:
         _warn(command)
 
     async def run(self, manifests: Path | None) -> None:
+        asyncio.get_running_loop().set_default_executor(_started_threads())
         configuration = self._command.configuration
         name = node_name(configuration.hostname_override)
         description = f"kproxy {__version__}, mode {configuration.mode}"
@@ -158,6 +163,14 @@ class _Service:
 
     async def _configure_logging(self, configuration: KubeProxyConfiguration) -> None:
         self._verbosity = configure_logging(configuration.logging)
+
+
+def _started_threads() -> ThreadPoolExecutor:
+    """Threads for what would hold up the event loop. All are there from the start: later, none may be to be had."""
+    executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="work")
+    together = threading.Barrier(_THREADS)
+    wait([executor.submit(together.wait) for _ in range(_THREADS)])
+    return executor
 
 
 async def _nothing_to_do(_: KubeProxyConfiguration) -> None:

@@ -1,6 +1,7 @@
 """What a module Pod may do is enough to load real modules of a real kernel, and no more than it takes."""
 
 import asyncio
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.switch.kubelet import host_paths, run_container
 pytestmark = [pytest.mark.root, pytest.mark.ipvs]
 
 SCHEDULER = "ovf"
-"""One that nothing else uses."""
+"""One that no virtual server uses."""
 
 
 def pod_for(*modules: str) -> dict[str, Any]:
@@ -26,9 +27,17 @@ def run(pod: dict[str, Any], folder: Path) -> dict[str, Any]:
     return asyncio.run(run_container(pod, folder / str(pod["metadata"]["name"]), host_paths(pod, Path("/"))))
 
 
+def unload(module: str) -> Path:
+    """Have a module not loaded, whatever other tests did; returns where the kernel says when it is."""
+    path = Path(f"/sys/module/{module}/initstate")
+    if path.exists():
+        subprocess.run(["modprobe", "-r", module], check=True)
+    assert not path.exists()
+    return path
+
+
 def test_modules_are_loaded_and_listed(tmp_path: Path) -> None:
-    loaded = Path(f"/sys/module/ip_vs_{SCHEDULER}/initstate")
-    assert not loaded.exists()
+    loaded = unload(f"ip_vs_{SCHEDULER}")
     wanted = modules_for("ipvs", SCHEDULER)
     status = run(pod_for(*wanted), tmp_path)
     assert status["phase"] == "Succeeded", status
@@ -45,8 +54,9 @@ def test_a_module_that_does_not_exist(tmp_path: Path) -> None:
 
 
 def test_without_its_capability_it_fails(tmp_path: Path) -> None:
+    loaded = unload("ip_vs_fo")
     pod = pod_for("ip_vs_fo")
     pod["spec"]["containers"][0]["securityContext"]["capabilities"]["add"] = []
     status = run(pod, tmp_path)
     assert "Operation not permitted" in complaint({"status": status})
-    assert not Path("/sys/module/ip_vs_fo").exists()
+    assert not loaded.exists()
