@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kproxy.config import ConfigError, KubeProxyConfiguration, Problem, load_bytes, parse_command_line
@@ -76,6 +76,8 @@ def test_any_damage_to_a_real_file(edits: list[tuple[float, int, str]]) -> None:
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(WORDS, TREES, max_size=4))
+@example({"apiVersion": "\x85", "mode": "\u2028", "bindAddress": "\x7f\U000e0001"})
+@example({"mode": "\u2028"})
 def test_any_values_in_any_place(tree: dict[str, Any]) -> None:
     nested: dict[str, Any] = {}
     for path, value in tree.items():

@@ -1,5 +1,6 @@
 """Single values: what a YAML scalar says, and whether a field takes it."""
 
+import json
 import math
 
 import msgspec
@@ -93,8 +94,9 @@ def expectation(field: Field) -> str:
 
 
 def shown(value: object) -> str:
-    """Quote a value for a message, cut to a sensible length."""
-    text = msgspec.json.encode(value).decode()
+    """Quote a value for a message, on one line whatever is in it, and cut to a sensible length."""
+    plain = msgspec.json.encode(value).decode()
+    text = "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in plain)
     return text if len(text) <= _SHOWN else f'{text[:_SHOWN]}…"'
 
 
