@@ -13,8 +13,8 @@ from kproxy.apiserver import ApiServer, Store
 from kproxy.apiserver.kubeconfig import write_kubeconfig
 from kproxy.bench.local.daemon_metrics import mean_sync
 from kproxy.bench.local.load_programs import LoadError, bits_per_second
+from kproxy.bench.remote.load import launch
 from kproxy.bench.remote.node import KernelObjects, proxy_pid
-from kproxy.bench.remote.programs import launch
 from kproxy.bench.remote.proxy_pods import ProxyPods
 from kproxy.bench.remote.witnesses import UnavailableError, Witness, Witnesses
 from kproxy.bench.results.schema import Run

@@ -1,4 +1,4 @@
-"""Processes in a namespace, which do not outlive the lab."""
+"""Processes in a namespace, which do not outlive whoever started them."""
 
 import asyncio
 import os
@@ -16,14 +16,14 @@ TAIL = 16_384
 class Process:
     """A running program, its output kept in an unnamed file."""
 
-    def __init__(self, namespace: Namespace, argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, namespace: Namespace | None, argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
         """Start it; `start` is the way to have it ended as well.
 
         The kernel kills the program when the thread that started it ends (PR_SET_PDEATHSIG, prctl(2)), which
         is the namespace's own thread: when the namespace is closed, or the lab is killed.
 
         Args:
-            namespace: where it runs.
+            namespace: where it runs; None: where the calling thread is, whose end is then its own.
             argv: the program and its arguments.
             env: variables added to the environment of the lab.
 
@@ -33,16 +33,18 @@ class Process:
         self.argv = list(argv)
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         guarded = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
-        try:
-            self._popen = namespace.run(
-                lambda: subprocess.Popen(
-                    guarded,
-                    stdin=subprocess.DEVNULL,
-                    stdout=self._output,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, **(env or {})},
-                )
+
+        def begin() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                guarded,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
             )
+
+        try:
+            self._popen = namespace.run(begin) if namespace else begin()
         except OSError:
             self._output.close()
             raise

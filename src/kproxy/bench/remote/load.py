@@ -1,12 +1,24 @@
 """wrk and iperf3 from here through cluster IPs, to endpoints that are here as well."""
 
 from asyncio import Server
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, closing
 
 from kproxy.bench.local.load_programs import LoadError, bits_per_second, requests_per_second
 from kproxy.bench.local.prober import Target
-from kproxy.bench.remote.programs import launch
 from kproxy.bench.results.schema import Run
+from kproxy.lab.process import Process
+
+
+@asynccontextmanager
+async def launch(argv: Sequence[str]) -> AsyncIterator[Process]:
+    """Run a program beside the benchmark for the length of a block; it is killed at its end.
+
+    Raises:
+        OSError: as `Process`
+    """
+    with closing(Process(None, argv)) as process:
+        yield process
 
 
 async def measure(
