@@ -28,5 +28,6 @@ def result(scale: float = 1.0, contenders: tuple[str, ...] = ("kproxy",)) -> Res
                     run.add("connect_direct", [40e-6] * 20)
                     run.add("cpu_change", [base * factor / 2])
                     run.add("resident", [80e6])
+                run.add("cpu_start", [base * factor * 100])
                 run.metrics = {"kubeproxy_sync_proxy_rules_duration_seconds_sum": 1.5}
     return made

@@ -65,7 +65,8 @@ def test_a_slower_second_result_is_worse() -> None:
     verdicts = {row[1]: row[-1] for row in table.rows}
     assert verdicts["rule update, connection"] == "worse"
     assert verdicts["connection set-up, no Service"] == "no difference beyond noise"
-    assert verdicts["CPU for one change"].startswith("too few samples (2)")
+    assert verdicts["CPU for one change"] == "worse"
+    assert verdicts["CPU until synced"].startswith("too few rounds (1)")
 
 
 def test_results_of_different_machines_are_said_to_be() -> None:
@@ -86,7 +87,7 @@ def test_an_emulated_machine_is_named_and_only_its_ratios_are_set_out() -> None:
     _, _, ratios = text.partition("## Modes beside each other, 100 Services × 10 endpoints\n")
     assert "| iptables ÷ nftables |" in ratios
     assert "| connection set-up, last Service | 1.00 × [1.00, 1.00] |" in ratios
-    assert "| CPU for one change | 0.50 × |" in ratios  # two samples have no interval
+    assert "| CPU until synced | 0.50 × |" in ratios  # a single round has no interval
     assert differences(result(), emulated) == ["emulated: False and True"]
 
 

@@ -22,8 +22,8 @@ from kproxy.lab.probe import now
 from kproxy.lab.proxy import ProxyFailedError
 
 _WORDS: Final = 400
-LIMITS: Final = {Mode.USERSPACE: 3_000, Mode.IPTABLES_NFT: 3_000}
-"""Beyond, a start takes minutes: a socket for each Service port, and a rule-set that iptables-nft builds slowly."""
+LIMITS: Final = {Mode.IPTABLES_NFT: 3_000}
+"""Beyond, a start takes minutes: iptables-nft builds its rule-set slowly."""
 
 
 class Plan(NamedTuple):

@@ -10,8 +10,8 @@ from kproxy.bench.results.schema import Result, Run
 from kproxy.bench.results.spread import ratio as ratio_of
 from kproxy.bench.results.spread import spread
 
-_FEWEST = 3
-"""Samples below which a ratio has no interval."""
+_FEWEST = 2
+"""Rounds below which a ratio has no interval."""
 
 
 class Table(NamedTuple):
@@ -21,9 +21,10 @@ class Table(NamedTuple):
 
 
 NOTES = (
-    "Each figure is the median of all samples, with the 95 % confidence interval of that median in brackets "
-    "(percentile bootstrap over rounds, then samples). A figure with a single sample has no spread to state: "
-    "take it as an anecdote."
+    "Each figure is the median of all samples, with its 95 % confidence interval in brackets: Student's t over the "
+    "rounds' medians, for samples of one round share that round's luck. Of a single round, the interval is that of "
+    "its samples alone, and a ratio has none. A figure with a single sample has no spread to state: take it as an "
+    "anecdote. Of twenty ratios of the same thing to itself, chance calls one a difference."
 )
 
 EMULATED = (
@@ -128,7 +129,7 @@ def _multiple(run: Run, base: Run, name: str) -> str:
     found = ratio_of(run.figures[name].rounds, base.figures[name].rounds)
     if found is None:
         return "–"
-    fewest = min(len(each.figures[name].samples) for each in (run, base))
+    fewest = min(len(each.figures[name].rounds) for each in (run, base))
     return f"{found.value:.2f} ×" if fewest < _FEWEST else ratio(found)
 
 
@@ -136,10 +137,10 @@ def verdict(name: str, run: Run, rival: Run) -> tuple[str, str]:
     """The ratio of two runs in a figure that both have, and what to make of it."""
     found = ratio_of(run.figures[name].rounds, rival.figures[name].rounds)
     if found is None:
-        return "–", "not comparable: zero"
-    fewest = min(len(run.figures[name].samples), len(rival.figures[name].samples))
+        return "–", "not comparable: zero or less"
+    fewest = min(len(run.figures[name].rounds), len(rival.figures[name].rounds))
     if fewest < _FEWEST:
-        return f"{found.value:.2f} ×", f"too few samples ({fewest}) to tell"
+        return f"{found.value:.2f} ×", "too few rounds (1) to tell: --rounds 5"
     if not found.excludes_one:
         return ratio(found), "no difference beyond noise"
     return ratio(found), "better" if (found.value > 1) is FIGURES[name].higher_is_better else "worse"

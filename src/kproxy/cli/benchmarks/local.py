@@ -20,7 +20,9 @@ def local(
         str, typer.Option(help="How many Services: a list.  [default: 100,1000,3000,10000,30000]")
     ] = "",
     endpoints: Annotated[int, typer.Option(min=1, max=1000, help="Endpoints of each Service.")] = 10,
-    rounds: Annotated[int, typer.Option(min=0, help="Rounds of each; 0: as many as the effort has.")] = 0,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Rounds of each: 5 unless given; 1 with --quick, if nothing is beside it.")
+    ] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(help="Another kube-proxy's command, run turn by turn on the same inputs; may be repeated."),
@@ -37,7 +39,7 @@ def local(
 
       kproxy bench local --quick                    # a minute or two
 
-      kproxy bench local                            # everything, a quarter of an hour
+      kproxy bench local                            # everything, three quarters of an hour
 
       kproxy bench local --modes iptables --services 1000,5000 --against /usr/local/bin/kube-proxy
     """
@@ -45,7 +47,7 @@ def local(
     from kproxy.bench.interruption import run_until_interrupted
     from kproxy.bench.local import suite
     from kproxy.bench.local.contenders import Contender, Mode, ours
-    from kproxy.bench.local.effort import FULL, QUICK
+    from kproxy.bench.local.effort import FULL, QUICK, ROUNDS
     from kproxy.bench.progress import Progress
     from kproxy.lab.privileges import LabUnavailableError, obtain
 
@@ -56,8 +58,7 @@ def local(
     sizes = [Size(count, endpoints) for count in numbers(services or ("100,1000" if quick else SIZES), "--services")]
     effort = QUICK if quick else FULL
     if rounds or against:
-        # A ratio needs some rounds to have an interval: a start happens once in each.
-        effort = effort._replace(rounds=rounds or max(effort.rounds, 5))
+        effort = effort._replace(rounds=rounds or ROUNDS)
     found, remarks = suite.available(wanted)
     rivals = [Contender(f"other{number or ''}", tuple(shlex.split(text))) for number, text in enumerate(against or ())]
     plan = suite.Plan(found, sizes, [ours(), *rivals], effort, suite.LIMITS)
