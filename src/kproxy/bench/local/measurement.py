@@ -146,7 +146,7 @@ class _Round:
                 break
         self._run.add("full_sync", [] if synced is None else [synced])
         if busy > AT_REST:
-            self._run.problems.append(f"not at rest {_REST_SECONDS:g} s after its start: {busy:.0%} of a core")
+            self._run.miss(f"not at rest {_REST_SECONDS:g} s after its start: {busy:.0%} of a core")
         if metrics and synced is None:
             self._problem(f"full sync: the daemon accounts for none {_REST_SECONDS:g} s after its start")
 
@@ -166,7 +166,7 @@ class _Round:
         for name, seconds in zip(("direct", "first", "middle", "last"), found.seconds, strict=True):
             self._run.add(f"connect_{name}", seconds)
         if found.failed:
-            self._run.problems.append(f"{found.failed} of {effort.connections * len(targets)} connections failed")
+            self._run.miss(f"{found.failed} of {effort.connections * len(targets)} connections failed")
 
     async def updates(self, mode: Mode) -> None:
         self._told("changes")
@@ -244,7 +244,7 @@ class _Round:
     def _problem(self, words: str) -> None:
         """State it once, whatever the number of rounds."""
         if words not in self._run.problems:
-            self._run.problems.append(words)
+            self._run.miss(words)
 
     async def _change(self) -> tuple[float, float]:
         """Exchange the endpoint; gives when it was written, and how long it took for a connection to see it."""

@@ -4,6 +4,7 @@ A process of its own, so that neither the API server's work nor the event loop o
 are on the clock that all processes of a machine share (CLOCK_MONOTONIC).
 """
 
+import itertools
 import socket
 import struct
 import sys
@@ -21,6 +22,12 @@ _SHORT_TIMEOUT: Final = 0.1
 _PAUSE: Final = 0.0002
 _SLOW_PAUSE: Final = 0.002
 """Between two attempts while the proxy starts, which wants the core."""
+_EARLY_PORTS: Final = range(16_384, 30_000)
+"""Source ports of connections that may come before their Service, below those that the kernel chooses and NodePorts.
+
+What was sent to a cluster IP that nobody translated has a conntrack entry for two minutes (SYN_SENT): a later
+connection from the same port would be lost to it.
+"""
 
 Target = tuple[str, int]
 """An address and a port."""
@@ -74,10 +81,12 @@ def _open(timeout: float) -> socket.socket:
     return sock
 
 
-def _ask(target: Target, timeout: float) -> str | None:
-    """The address and port of the endpoint that answers; None when none does."""
+def _ask(target: Target, timeout: float, port: int = 0) -> str | None:
+    """The address and port of the endpoint that answers, from a port, or any; None when none does."""
     with _open(timeout) as sock:
         try:
+            if port:
+                sock.bind(("", port))
             sock.connect(target)
             sock.sendall(_REQUEST)
             answer = sock.recv(4096)
@@ -88,8 +97,21 @@ def _ask(target: Target, timeout: float) -> str | None:
 
 def reach(task: Reach) -> Moment:
     deadline = time.monotonic() + task.patience
+    ports = itertools.cycle(_EARLY_PORTS)
     for target in task.targets:
-        while _ask(target, _SHORT_TIMEOUT) is None:
+        while _ask(target, _SHORT_TIMEOUT, next(ports)) is None:
+            if time.monotonic() > deadline:
+                return Moment(None)
+            time.sleep(_SLOW_PAUSE)
+    return Moment(time.monotonic())
+
+
+def leave(task: Reach) -> Moment:
+    """Try until none of the targets answers; the answer is when that was so."""
+    deadline = time.monotonic() + task.patience
+    ports = itertools.cycle(_EARLY_PORTS)
+    for target in task.targets:
+        while _ask(target, _SHORT_TIMEOUT, next(ports)) is not None:
             if time.monotonic() > deadline:
                 return Moment(None)
             time.sleep(_SLOW_PAUSE)

@@ -132,6 +132,6 @@ async def _turn(
         await measure(contender, mode, size, store, plan.effort, run_, lambda what: progress.doing(f"{label}: {what}"))
     except (MeasurementError, ProxyFailedError, OSError) as error:
         words = " ".join(str(error).split())[-_WORDS:]
-        run_.problems.append(words)
+        run_.miss(words)
         progress.note(f"{label}: {words}")
     progress.advance(cost(mode, size))

@@ -27,7 +27,7 @@ class DaemonMetrics(Witness):
     async def changed(self, changes: int) -> None:
         mean = daemon_metrics.mean_sync(self._before, await self._scrape())
         if mean is None:
-            self._run.problems.append("sync after a change: the proxy's metrics count no sync in the meantime")
+            self._run.miss("sync after a change: the proxy's metrics count no sync in the meantime")
         else:
             self._run.add("sync_duration", [mean])
 

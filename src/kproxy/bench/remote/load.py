@@ -42,7 +42,7 @@ async def measure(
         doing: called with what is being done
     """
     if not seconds:
-        run.problems.append("requests per second and throughput: left out as asked (--load-seconds 0)")
+        run.miss("requests per second and throughput: left out as asked (--load-seconds 0)")
         return
     doing("wrk")
     await _add(run, "requests_direct", requests_per_second(launch, direct, seconds))
@@ -59,5 +59,4 @@ async def _add(run: Run, name: str, measured: Awaitable[float]) -> None:
     try:
         run.add(name, [await measured])
     except LoadError as error:
-        if (words := str(error)) not in run.problems:
-            run.problems.append(words)
+        run.miss(str(error))

@@ -42,9 +42,11 @@ class Extent(NamedTuple):
     """Of wrk and iperf3, with and without a Service; 0: none."""
     patience: float
     """Seconds that the cluster's proxy has for anything."""
+    rounds: int
+    """Each makes Services of its own, and takes them away."""
 
 
-class _Servers(NamedTuple):
+class Servers(NamedTuple):
     """Endpoints at one address, each at a port of its own."""
 
     first: Server
@@ -54,18 +56,23 @@ class _Servers(NamedTuple):
 
 
 @asynccontextmanager
-async def _servers(address: str) -> AsyncIterator[_Servers]:
+async def endpoint_servers(address: str) -> AsyncIterator[Servers]:
+    """The endpoints, at an address of this host, for the length of a round.
+
+    Raises:
+        ClusterError: nothing can listen there
+    """
     async with AsyncExitStack() as stack:
         loop = asyncio.get_running_loop()
         servers = []
-        for _ in _Servers._fields:
+        for _ in Servers._fields:
             try:
                 server = await loop.create_server(Endpoint, address, 0)
             except OSError as error:
                 raise ClusterError(f"cannot listen at {address}: {error.strerror}") from error
             stack.callback(server.close)
             servers.append(server)
-        yield _Servers(*servers)
+        yield Servers(*servers)
 
 
 def _target(server: Server) -> Target:
@@ -92,18 +99,18 @@ def own_address(server: str, port: int) -> str:
 
 async def measure(
     workspace: Workspace,
-    address: str,
+    servers: Servers,
     extent: Extent,
     witnesses: Witnesses,
     run: Run,
     doing: Callable[[str], None],
     done: Callable[[], None],
-) -> None:
-    """Measure into a run.
+) -> list[Target]:
+    """Measure a round into a run; gives the Services that were asked.
 
     Args:
         workspace: where to make Services
-        address: of this host, for endpoints
+        servers: their endpoints
         extent: how much
         witnesses: who else adds to the run
         run: where samples go
@@ -114,33 +121,42 @@ async def measure(
         ClusterError: cluster IPs do not answer here, or a change is not seen
         WorkspaceError: the API refuses something
     """
-    async with _servers(address) as servers:
-        await witnesses.before()
-        doing(f"making {extent.services} Services")
-        begin = now()
-        first = _target(servers.first)
-        ips = await _create(workspace, first, extent, done)
-        stream = await workspace.create(extent.services, [_target(servers.stream)])
-        services: list[Target] = [
-            (ips[number], _PORT) for number in (0, (extent.services - 1) // 2, extent.services - 1)
-        ]
-        doing("waiting until they answer")
-        reached = await asyncio.to_thread(prober.reach, Reach([*services, (stream, _PORT)], extent.patience))
-        if reached.at is None:
-            raise ClusterError(
-                f"cluster IPs do not answer within {extent.patience:g} s: run this on a node, or in a pod of the "
-                f"cluster, at whose address the cluster's proxies reach it"
-            )
-        run.add("creation_to_synced", [reached.at - begin])
-        await witnesses.created()
-        doing("connections")
-        await _connections([first, *services], extent, run)
-        await witnesses.changing()
-        doing("changes")
-        await _changes(workspace, services[-1], extent, (_target(servers.second), first), run, done)
-        await witnesses.changed(extent.changes)
-        await load.measure(first, services[-1], servers.stream, (stream, _PORT), extent.load_seconds, run, doing)
-        await witnesses.finished()
+    await witnesses.before()
+    doing(f"making {extent.services} Services")
+    begin = now()
+    first = _target(servers.first)
+    ips = await _create(workspace, first, extent, done)
+    stream = await workspace.create(extent.services, [_target(servers.stream)])
+    services: list[Target] = [(ips[number], _PORT) for number in (0, (extent.services - 1) // 2, extent.services - 1)]
+    doing("waiting until they answer")
+    reached = await asyncio.to_thread(prober.reach, Reach([*services, (stream, _PORT)], extent.patience))
+    if reached.at is None:
+        raise ClusterError(
+            f"cluster IPs do not answer within {extent.patience:g} s: run this on a node, or in a pod of the "
+            f"cluster, at whose address the cluster's proxies reach it"
+        )
+    run.add("creation_to_synced", [reached.at - begin])
+    await witnesses.created()
+    doing("connections")
+    await _connections([first, *services], extent, run)
+    await witnesses.changing()
+    doing("changes")
+    await _changes(workspace, services[-1], extent, (_target(servers.second), first), run, done)
+    await witnesses.changed(extent.changes)
+    await load.measure(first, services[-1], servers.stream, (stream, _PORT), extent.load_seconds, run, doing)
+    await witnesses.finished()
+    return services
+
+
+async def until_gone(services: list[Target], patience: float) -> None:
+    """Wait until the proxy has dropped deleted Services: the next round starts from what was there before.
+
+    Raises:
+        ClusterError: they still answer after so many seconds
+    """
+    gone = await asyncio.to_thread(prober.leave, Reach(services, patience))
+    if gone.at is None:
+        raise ClusterError(f"cluster IPs of Services that are deleted still answer after {patience:g} s")
 
 
 async def _connections(targets: list[Target], extent: Extent, run: Run) -> None:
@@ -148,7 +164,7 @@ async def _connections(targets: list[Target], extent: Extent, run: Run) -> None:
     for name, seconds in zip(("direct", "first", "middle", "last"), found.seconds, strict=True):
         run.add(f"connect_{name}", seconds)
     if found.failed:
-        run.problems.append(f"{found.failed} of {extent.connections * len(targets)} connections failed")
+        run.miss(f"{found.failed} of {extent.connections * len(targets)} connections failed")
 
 
 async def _changes(

@@ -52,7 +52,7 @@ class ProxyPods(Witness):
         self._selector, wanted = await self._pods()
         found = await self._read()
         if len(found) < wanted:
-            self._run.problems.append(f"{self.subject}: metrics-server has those of {len(found)} of {wanted} pods")
+            self._run.miss(f"{self.subject}: metrics-server has those of {len(found)} of {wanted} pods")
         self._add(found, "_before")
 
     async def changed(self, changes: int) -> None:

@@ -72,4 +72,4 @@ class Witnesses:
                 await ask(witness)
             except (UnavailableError, OSError) as error:
                 self._witnesses.remove(witness)
-                self._run.problems.append(f"{witness.subject}: {' '.join(str(error).split())}")
+                self._run.miss(f"{witness.subject}: {' '.join(str(error).split())}")

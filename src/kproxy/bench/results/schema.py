@@ -78,6 +78,11 @@ class Run(msgspec.Struct):
             rounds = self.figures[name].rounds if name in self.figures else []
             self.figures[name] = Figure([*rounds, samples])
 
+    def miss(self, words: str) -> None:
+        """Say, once however many rounds find it, what could not be measured and why."""
+        if words not in self.problems:
+            self.problems.append(words)
+
 
 class Result(msgspec.Struct):
     """All of it."""

@@ -16,6 +16,7 @@ def cluster(
     endpoints: Annotated[int, typer.Option(min=1, max=1000, help="Endpoints of each.")] = 10,
     changes: Annotated[int, typer.Option(min=1, help="Changes to measure.")] = 50,
     connections: Annotated[int, typer.Option(min=1, help="Connections to each of four targets.")] = 500,
+    rounds: Annotated[int, typer.Option(min=1, help="So often, for spreads; Services go and come in between.")] = 3,
     address: Annotated[
         str, typer.Option(help="Of this host, for the cluster's proxies.  [default: that which reaches the API server]")
     ] = "",
@@ -61,7 +62,7 @@ def cluster(
 
     if not all(daemon_set.partition("/")):
         raise typer.BadParameter(f"--daemon-set must be a namespace and a name, with a slash between: {daemon_set!r}")
-    extent = Extent(services, endpoints, changes, connections, load_seconds, patience)
+    extent = Extent(services, endpoints, changes, connections, load_seconds, patience, rounds)
     options = Options(kubeconfig, context or None, namespace, yes, address, metrics_url, daemon_set, extent)
     command = ["kproxy", *sys.argv[1:]]
     result = Result(
@@ -77,7 +78,7 @@ def cluster(
             removed = asyncio.run(remove_leftovers(kubeconfig, context or None))
             typer.echo("\n".join(f"removed {words}" for words in removed) or "nothing to remove")
             return
-        with Progress(services + changes) as progress:
+        with Progress(rounds * (services + changes)) as progress:
             complete = run_until_interrupted(run(options, result, progress))
             result.interrupted = not complete
     except* (WorkspaceError, ClusterError) as errors:

@@ -39,7 +39,7 @@ def local(
 
       kproxy bench local --quick                    # a minute or two
 
-      kproxy bench local                            # everything, three quarters of an hour
+      kproxy bench local                            # everything, half an hour
 
       kproxy bench local --modes iptables --services 1000,5000 --against /usr/local/bin/kube-proxy
     """
