@@ -85,10 +85,10 @@ def _commit() -> str:
 
 
 def _output(argv: Sequence[str]) -> str:
-    """What a program prints; wrk prints its version as an error."""
+    """What a program answers, also if it ends with an error as wrk does; what it complains of is no answer."""
     try:
         ended = subprocess.run(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_PATIENCE, check=False, text=True
+            argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=_PATIENCE, check=False, text=True
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
