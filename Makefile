@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO_PACKAGES := iproute2 nftables util-linux
-TEST_PACKAGES := $(DEMO_PACKAGES) iptables ipset conntrack procps
+TEST_PACKAGES := $(DEMO_PACKAGES) iptables ipset conntrack procps wrk iperf3
 # Tests that need these are skipped, with the reason, where they cannot be had.
 OPTIONAL_PACKAGES := systemd chromium faketime
 

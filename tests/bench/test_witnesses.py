@@ -1,6 +1,7 @@
 """Who else tells of a cluster: one that has nothing to tell never stops the others, nor the run."""
 
 import os
+import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -151,6 +152,7 @@ def test_a_sync_is_ipv4s_where_families_are_told_apart() -> None:
     assert mean_sync(after, after) is None
 
 
+@pytest.mark.skipif(shutil.which("iperf3") is None, reason="no iperf3: scripts/install-packages iperf3")
 async def test_a_program_that_cannot_measure_says_why() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -26,7 +26,7 @@ async def test_a_program_runs_inside_the_namespace(lab: Lab) -> None:
 
 
 async def test_the_exit_status_and_the_output_are_kept(lab: Lab) -> None:
-    code = "import os, sys; print(os.environ['GREETING']); sys.exit('goodbye')"
+    code = "import os, sys; print(os.environ['GREETING'], flush=True); sys.exit('goodbye')"
     async with lab.process("node", [sys.executable, "-c", code], env={"GREETING": "hello"}) as process:
         assert await process.wait() == 1
         assert process.output() == "hello\ngoodbye\n"
