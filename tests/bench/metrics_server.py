@@ -1,7 +1,6 @@
 """An API server that has pods' metrics as well, as one with metrics-server beside it has."""
 
 import itertools
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from kproxy.apiserver import Store, create_app
+from kproxy.lab.api_objects import serve_app
 from kproxy.lab.namespaces import Namespace
 
 LABELS = {"k8s-app": "kube-proxy"}
@@ -53,12 +53,5 @@ async def serve(namespace: Namespace, store: Store) -> AsyncIterator[str]:
 
     app = create_app(store)
     app.router.add_get("/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods", pods)
-    listener = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.bind(("127.0.0.1", 0))
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.SockSite(runner, listener).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        await runner.cleanup()
+    async with serve_app(namespace, app) as url:
+        yield url

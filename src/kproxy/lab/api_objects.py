@@ -10,9 +10,10 @@ from kproxy.apiserver.http.app import create_app
 from kproxy.apiserver.store import Store
 from kproxy.lab.kubernetes_objects import Manifest
 from kproxy.lab.lab import Lab
+from kproxy.lab.namespaces import Namespace
 from kproxy.lab.topology import NODE
 
-SHUTDOWN = 1.0
+_SHUTDOWN = 1.0
 """Seconds that requests have to end when the server is taken down."""
 
 
@@ -37,15 +38,25 @@ class ApiObjects:
 @asynccontextmanager
 async def serve_api(lab: Lab) -> AsyncIterator[ApiObjects]:
     """Serve an empty API on a loopback port of the node, for the length of a block."""
-    listener = lab.namespace(NODE.name).socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.bind(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
     store = Store()
+    async with serve_app(lab.namespace(NODE.name), create_app(store)) as url:
+        yield ApiObjects(store, url)
+
+
+@asynccontextmanager
+async def serve_app(namespace: Namespace, app: web.Application) -> AsyncIterator[str]:
+    """Serve on a loopback port of a namespace for the length of a block, and give the URL.
+
+    Raises:
+        OSError: no socket
+    """
+    listener = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
     # A watch whose client has gone is cancelled, not discovered at the next event.
-    runner = web.AppRunner(create_app(store), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)
     await runner.setup()
     try:
         await web.SockSite(runner, listener).start()
-        yield ApiObjects(store, f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         await runner.cleanup()

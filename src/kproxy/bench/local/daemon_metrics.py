@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kproxy.lab.proxy import METRICS
 
-PATIENCE: Final = 30.0
+_PATIENCE: Final = 30.0
 """Seconds for an answer: a first one under emulation takes several."""
 _PREFIXES: Final = ("kubeproxy_", "kproxy_")
 _LEFT_OUT: Final = ("_bucket", "_created", "_timestamp_seconds")
@@ -26,7 +26,7 @@ async def scrape(http: aiohttp.ClientSession, url: str = f"http://{METRICS}/metr
         MetricsError: nothing answers there, or what answers has no metrics
     """
     try:
-        async with http.get(url, timeout=aiohttp.ClientTimeout(total=PATIENCE), raise_for_status=True) as response:
+        async with http.get(url, timeout=aiohttp.ClientTimeout(total=_PATIENCE), raise_for_status=True) as response:
             text = await response.text()
         samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     except (aiohttp.ClientConnectionError, TimeoutError) as error:

@@ -148,7 +148,7 @@ class _Round:
         if busy > AT_REST:
             self._run.miss(f"not at rest {_REST_SECONDS:g} s after its start: {busy:.0%} of a core")
         if metrics and synced is None:
-            self._problem(f"full sync: the daemon accounts for none {_REST_SECONDS:g} s after its start")
+            self._run.miss(f"full sync: the daemon accounts for none {_REST_SECONDS:g} s after its start")
 
     async def idle(self) -> None:
         self._told("idle")
@@ -222,7 +222,7 @@ class _Round:
         try:
             objects = await asyncio.to_thread(self._testbed.node.run, partial(count_objects, mode))
         except OSError as error:
-            self._problem(f"kernel objects cannot be counted: {error}")
+            self._run.miss(f"kernel objects cannot be counted: {error}")
         else:
             self._run.add("kernel_objects", [float(objects)])
 
@@ -232,19 +232,14 @@ class _Round:
             async with self._testbed.lab.http(NODE.name) as http:
                 return await daemon_metrics.scrape(http)
         except MetricsError as error:
-            self._problem(f"the daemon's metrics: {error}")
+            self._run.miss(f"the daemon's metrics: {error}")
             return {}
 
     async def _load(self, name: str, measured: Callable[[], Awaitable[float]]) -> None:
         try:
             self._run.add(name, [await measured()])
         except LoadError as error:
-            self._problem(str(error))
-
-    def _problem(self, words: str) -> None:
-        """State it once, whatever the number of rounds."""
-        if words not in self._run.problems:
-            self._run.miss(words)
+            self._run.miss(str(error))
 
     async def _change(self) -> tuple[float, float]:
         """Exchange the endpoint; gives when it was written, and how long it took for a connection to see it."""

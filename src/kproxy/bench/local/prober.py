@@ -96,22 +96,19 @@ def _ask(target: Target, timeout: float, port: int = 0) -> str | None:
 
 
 def reach(task: Reach) -> Moment:
-    deadline = time.monotonic() + task.patience
-    ports = itertools.cycle(_EARLY_PORTS)
-    for target in task.targets:
-        while _ask(target, _SHORT_TIMEOUT, next(ports)) is None:
-            if time.monotonic() > deadline:
-                return Moment(None)
-            time.sleep(_SLOW_PAUSE)
-    return Moment(time.monotonic())
+    return _until(task, answered=True)
 
 
 def leave(task: Reach) -> Moment:
     """Try until none of the targets answers; the answer is when that was so."""
+    return _until(task, answered=False)
+
+
+def _until(task: Reach, *, answered: bool) -> Moment:
     deadline = time.monotonic() + task.patience
     ports = itertools.cycle(_EARLY_PORTS)
     for target in task.targets:
-        while _ask(target, _SHORT_TIMEOUT, next(ports)) is not None:
+        while (_ask(target, _SHORT_TIMEOUT, next(ports)) is not None) is not answered:
             if time.monotonic() > deadline:
                 return Moment(None)
             time.sleep(_SLOW_PAUSE)

@@ -35,8 +35,8 @@ def interval(found: Interval, unit: Unit) -> str:
 
 
 def ratio(found: Interval) -> str:
-    """A ratio and its interval."""
-    return f"{found.value:.2f} × [{found.low:.2f}, {found.high:.2f}]"
+    """A ratio, and its interval if it has one."""
+    return f"{found.value:.2f} ×" + (f" [{found.low:.2f}, {found.high:.2f}]" if found.bounded else "")
 
 
 def _digits(value: float) -> str:

@@ -10,9 +10,6 @@ from kproxy.bench.results.schema import Result, Run
 from kproxy.bench.results.spread import ratio as ratio_of
 from kproxy.bench.results.spread import spread
 
-_FEWEST = 2
-"""Rounds below which a ratio has no interval."""
-
 
 class Table(NamedTuple):
     title: str
@@ -127,10 +124,7 @@ def _multiple(run: Run, base: Run, name: str) -> str:
     if name not in run.figures:
         return "–"
     found = ratio_of(run.figures[name].rounds, base.figures[name].rounds)
-    if found is None:
-        return "–"
-    fewest = min(len(each.figures[name].rounds) for each in (run, base))
-    return f"{found.value:.2f} ×" if fewest < _FEWEST else ratio(found)
+    return "–" if found is None else ratio(found)
 
 
 def verdict(name: str, run: Run, rival: Run) -> tuple[str, str]:
@@ -138,9 +132,8 @@ def verdict(name: str, run: Run, rival: Run) -> tuple[str, str]:
     found = ratio_of(run.figures[name].rounds, rival.figures[name].rounds)
     if found is None:
         return "–", "not comparable: zero or less"
-    fewest = min(len(run.figures[name].rounds), len(rival.figures[name].rounds))
-    if fewest < _FEWEST:
-        return f"{found.value:.2f} ×", "too few rounds (1) to tell: --rounds 5"
+    if not found.bounded:
+        return ratio(found), "too few rounds (1) to tell: --rounds 5"
     if not found.excludes_one:
         return ratio(found), "no difference beyond noise"
     return ratio(found), "better" if (found.value > 1) is FIGURES[name].higher_is_better else "worse"

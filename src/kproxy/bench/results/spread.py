@@ -32,6 +32,11 @@ class Interval(NamedTuple):
     high: float
 
     @property
+    def bounded(self) -> bool:
+        """For a ratio: whether there were rounds enough to tell how far it may be off."""
+        return math.isfinite(self.high)
+
+    @property
     def excludes_one(self) -> bool:
         """For a ratio: whether the two differ by more than chance explains."""
         return self.low > 1.0 or self.high < 1.0
